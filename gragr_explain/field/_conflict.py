@@ -1,0 +1,100 @@
+"""Which nodes pull against their neighbours (eq. 1), and the removal of what pulls (eq. 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+
+
+def alignment(field: Tensor, context: Tensor) -> Tensor:
+    r"""The cosine of each gradient with its context, :math:`\cos(g_v, g_{\text{ctx}}(v))`.
+
+    Args:
+        field: A field of shape ``[num_nodes, channels]``.
+        context: The contextual gradients, usually :func:`neighbour_mean` of the field, of the same shape.
+
+    Returns:
+        Cosines in ``[-1, 1]`` of shape ``[num_nodes]``; NaN where one of the two gradients is zero, because the
+        angle with a zero vector is undefined.
+
+    Raises:
+        InvalidGraphError: If the two shapes differ.
+
+    Example:
+        >>> alignment(torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[-1.0, 0.0], [1.0, 1.0]]))
+        tensor([-1., nan])
+    """
+    if field.shape != context.shape:
+        raise InvalidGraphError(f"expected a context of shape {list(field.shape)}, got {list(context.shape)}")
+    norm = torch.linalg.vector_norm(field, dim=-1)
+    context_norm = torch.linalg.vector_norm(context, dim=-1)
+    cosine = torch.linalg.vecdot(field, context) / norm / context_norm
+    return cosine.clamp(-1, 1)
+
+
+def detect_conflicts(field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_cos: float = -0.1) -> Tensor:
+    r"""The nodes whose gradient opposes its context.
+
+    .. math::
+        \|g_v\| > \tau_{\text{mag}} \;\land\; \cos(g_v, g_{\text{ctx}}(v)) < \tau_{\cos}
+
+    GraGR paper, eq. 1. A node whose cosine is undefined (no neighbours, a zero gradient) is not in conflict.
+
+    Args:
+        field: The gradient field of shape ``[num_nodes, channels]``.
+        context: The contextual gradients, usually :func:`neighbour_mean` of the field, of the same shape.
+        tau_mag: Norm above which a gradient counts, in the field's own unit.
+        tau_cos: Cosine below which a gradient opposes its context.
+
+    Returns:
+        A boolean mask of shape ``[num_nodes]``.
+
+    Raises:
+        InvalidArgumentError: If ``tau_mag`` is negative or ``tau_cos`` is outside ``[-1, 1]``.
+        InvalidGraphError: If the two shapes differ.
+
+    Example:
+        >>> from gragr_explain.field import neighbour_mean
+        >>> field = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [-1.0, 0.2]])
+        >>> edge_index = torch.tensor([[1, 2, 0, 2, 0, 1], [0, 0, 1, 1, 2, 2]])
+        >>> detect_conflicts(field, neighbour_mean(field, edge_index))
+        tensor([ True, False, False])
+    """
+    if not tau_mag >= 0:
+        raise InvalidArgumentError(f"expected tau_mag of at least 0, got {tau_mag}")
+    if not -1 <= tau_cos <= 1:
+        raise InvalidArgumentError(f"expected tau_cos in [-1, 1], got {tau_cos}")
+    loud = torch.linalg.vector_norm(field, dim=-1) > tau_mag
+    return loud & (alignment(field, context) < tau_cos)
+
+
+def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tensor:
+    r"""The field with the part along the context removed from every conflicting gradient.
+
+    .. math::
+        g'_v = g_v - \frac{g_v^\top g_{\text{ctx}}(v)}{\|g_{\text{ctx}}(v)\|^2}\, g_{\text{ctx}}(v)
+
+    GraGR paper, eq. 3 and lemma 1: the result is orthogonal to the context. Gradients that are not in conflict are
+    returned as they are.
+
+    Args:
+        field: The gradient field of shape ``[num_nodes, channels]``.
+        context: The contextual gradients of the same shape.
+        conflict: The mask of conflicting nodes of shape ``[num_nodes]``, usually :func:`detect_conflicts`.
+
+    Returns:
+        A field of the same shape.
+
+    Example:
+        >>> from gragr_explain.field import neighbour_mean
+        >>> field = torch.tensor([[-1.0, 1.0], [1.0, 0.0]])
+        >>> context = neighbour_mean(field, torch.tensor([[1, 0], [0, 1]]))
+        >>> project_conflicts(field, context, detect_conflicts(field, context))[0]
+        tensor([0., 1.])
+    """
+    norm = torch.linalg.vector_norm(context, dim=-1, keepdim=True)
+    direction = context / torch.where(norm > 0, norm, 1)
+    along = torch.linalg.vecdot(field, direction) * conflict
+    return torch.addcmul(field, along.unsqueeze(-1), direction, value=-1)

@@ -1,0 +1,125 @@
+"""What the package is handed, checked once at the edge: graphs, indices, and what a model's forward pass takes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import InvalidGraphError, InvalidIndexError, InvalidTypeError
+
+_EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
+
+
+def check_graph(x: Tensor, edge_index: Tensor) -> None:
+    """Check node features and edges.
+
+    Raises:
+        InvalidTypeError: If one of them is no tensor of the right kind.
+        InvalidGraphError: If a shape does not fit, a feature is NaN or infinite, or an edge has an end that is no node.
+    """
+    if not isinstance(x, Tensor):
+        raise InvalidTypeError(f"expected node features as a tensor, got {type(x).__name__}")
+    if x.dim() < 1 or x.size(0) == 0:
+        raise InvalidGraphError(f"expected a graph with at least one node, got features of shape {list(x.shape)}")
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        bad = (~x.isfinite()).view(x.size(0), -1).any(-1).nonzero().view(-1)
+        raise InvalidGraphError(
+            f"expected finite node features, got NaN or infinite values in {bad.numel()} nodes, first in {int(bad[0])}"
+        )
+    if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.long:
+        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise InvalidTypeError(f"expected an edge_index of torch.int64, got {got}")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise InvalidGraphError(f"expected an edge_index of shape [2, num_edges], got {list(edge_index.shape)}")
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < x.size(0):
+        raise InvalidGraphError(
+            f"expected node indices in [0, {x.size(0) - 1}] in edge_index, "
+            f"got {int(edge_index.min())} to {int(edge_index.max())}"
+        )
+
+
+def check_data(data: Data) -> None:
+    """Check a graph that is handed over as :class:`~torch_geometric.data.Data`; raises as :func:`check_graph`."""
+    if not isinstance(data, Data):
+        raise InvalidTypeError(f"expected a torch_geometric.data.Data, got {type(data).__name__}")
+    if data.x is None or data.edge_index is None:
+        missing = "x" if data.x is None else "edge_index"
+        raise InvalidGraphError(f"expected a graph with x and edge_index, got one without {missing}")
+    check_graph(data.x, data.edge_index)
+
+
+def check_index(index: Any, size: int, device: torch.device | None = None) -> Tensor | None:
+    """Check which outputs are meant, and bring them into one form.
+
+    Args:
+        index: An integer, a list or tensor of integers, a boolean mask of shape ``[size]``, or ``None`` for all.
+        size: The number of outputs.
+        device: Where the result shall be.
+
+    Returns:
+        Indices of shape ``[num_indices]``, or ``None``.
+
+    Raises:
+        InvalidTypeError: If the index is of another type.
+        InvalidIndexError: If an index is out of range.
+
+    Example:
+        >>> check_index([2, 0], 3)
+        tensor([2, 0])
+        >>> check_index(3, 3)
+        Traceback (most recent call last):
+        gragr_explain.errors.InvalidIndexError: expected an index in [0, 2], got 3
+    """
+    if index is None:
+        return None
+    if isinstance(index, bool | float):
+        raise InvalidTypeError(f"expected an index as int, list or integer tensor, got {index!r}")
+    try:
+        found = torch.as_tensor(index, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTypeError(f"expected an index as int, list or integer tensor, got {index!r}") from error
+    if found.numel() == 0:
+        found = found.long()
+    if found.dtype == torch.bool:
+        if found.shape != (size,):
+            raise InvalidIndexError(f"expected a mask of shape [{size}], got {list(found.shape)}")
+        return found.nonzero().view(-1)
+    if found.is_floating_point() or found.is_complex():
+        raise InvalidTypeError(f"expected an index of integers, got {found.dtype}")
+    found = found.long().view(-1)
+    if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < size:
+        bad = found[(found < 0) | (found >= size)][0]
+        raise InvalidIndexError(f"expected an index in [0, {size - 1}], got {int(bad)}")
+    return found
+
+
+def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
+    """The edge weights and attributes of a graph that a model's forward pass has use for.
+
+    Args:
+        model: The model. PyG's ``BasicGNN`` models say themselves what they support.
+        data: The graph.
+
+    Returns:
+        ``edge_weight`` and ``edge_attr``, where the graph has them and the model takes them.
+
+    Example:
+        >>> from torch_geometric.nn import GCN, GIN
+        >>> data = Data(edge_index=torch.tensor([[0], [1]]), edge_weight=torch.ones(1))
+        >>> list(forward_arguments(GCN(2, 2, 1), data)), list(forward_arguments(GIN(2, 2, 1), data))
+        (['edge_weight'], [])
+    """
+    inner: Any = model
+    taken = inspect.signature(model.forward).parameters
+    while any(kind.kind == kind.VAR_KEYWORD for kind in taken.values()) and hasattr(inner, "model"):
+        inner = inner.model  # a wrapper that passes everything on
+        taken = inspect.signature(inner.forward).parameters
+    return {
+        name: data[name]
+        for name in _EDGE_ARGUMENTS
+        if name in taken and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
+    }
