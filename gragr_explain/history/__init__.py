@@ -1,0 +1,22 @@
+"""The gradient history of a model: recorded while anybody's loop trains it, saved, loaded, found again."""
+
+from gragr_explain.history._history import GradientHistory, find_history
+from gragr_explain.history._predictions import class_log_probs, margins, self_labels
+from gragr_explain.history._recorder import GradientRecorder
+from gragr_explain.history._running import FieldRecord, Trajectory
+from gragr_explain.history._tap import hidden_layer, hidden_representation, message_passing_layers, tap
+
+__all__ = [
+    "FieldRecord",
+    "GradientHistory",
+    "GradientRecorder",
+    "Trajectory",
+    "class_log_probs",
+    "find_history",
+    "hidden_layer",
+    "hidden_representation",
+    "margins",
+    "message_passing_layers",
+    "self_labels",
+    "tap",
+]

@@ -1,0 +1,115 @@
+"""What was recorded of a training: gradient fields, trajectories, weights, curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gragr_explain.errors import HistoryError
+from gragr_explain.history._running import FieldRecord, Trajectory
+
+ATTRIBUTE = "gradient_history"
+"""The attribute of a model under which its history is found."""
+
+
+@dataclass
+class GradientHistory:
+    """How a model learned, per node and in memory that does not grow with the number of epochs.
+
+    Two gradient fields are kept, each with respect to the hidden representation of one layer. The ``"training"``
+    field is the gradient of the loss that the model was trained on; it is exactly zero for nodes outside the
+    receptive field of the training nodes. The ``"self"`` field is that of the loss against the true label on
+    training nodes and the predicted label on all others, so that every node has one.
+
+    Attributes:
+        fields: Running statistics of each field, by name.
+        trajectories: ``"confidence"``, ``"margin"`` and ``"norm"`` of each node over the training, in a bounded
+            number of time slices.
+        snapshots: Whole fields at the steps asked for, by ``(name, step)``.
+        weights: The model's ``state_dict`` at up to eight steps spread over the training, and at its end, by step.
+        conflict_count: In how many recorded steps each node was in conflict, ``[num_nodes]``.
+        curves: One number per epoch for the whole graph, such as ``"loss"``, by name.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain.history import GradientRecorder
+        >>> model, x, edge_index = GCN(3, 4, 2, 2), torch.rand(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> with GradientRecorder(model) as history:
+        ...     model(x, edge_index).square().sum().backward()
+        >>> history
+        GradientHistory(num_nodes=3, channels=4, num_steps=1, fields=['self', 'training'])
+    """
+
+    fields: dict[str, FieldRecord] = field(default_factory=dict)
+    trajectories: dict[str, Trajectory] = field(default_factory=dict)
+    snapshots: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    weights: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    conflict_count: Tensor | None = None
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def num_steps(self) -> int:
+        """The number of training steps recorded."""
+        return self.fields["training"].count if "training" in self.fields else 0
+
+    @property
+    def num_nodes(self) -> int:
+        """The number of nodes of the graph trained on; 0 while nothing is recorded."""
+        return next((record.mean.size(0) for record in self.fields.values()), 0)
+
+    def field(self, name: str) -> Tensor:
+        """The mean of a recorded field over the training, of shape ``[num_nodes, channels]``.
+
+        Args:
+            name: ``"training"`` or ``"self"``.
+
+        Raises:
+            HistoryError: If no such field was recorded.
+        """
+        if name not in self.fields:
+            raise HistoryError(f"expected one of the recorded fields {sorted(self.fields)}, got {name!r}")
+        return self.fields[name].mean
+
+    def attach(self, model: nn.Module) -> None:
+        """Let explainers find this history on a model."""
+        setattr(model, ATTRIBUTE, self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the history into a folder, as ``history.safetensors`` and ``history.json``.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        from gragr_explain.history._files import save_history
+
+        save_history(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, device: torch.device | str = "cpu") -> GradientHistory:
+        """Read a history that :meth:`save` has written.
+
+        Raises:
+            HistoryError: If there is none, or it is damaged, foreign, or written by a newer version.
+        """
+        from gragr_explain.history._files import load_history
+
+        return load_history(Path(folder), torch.device(device))
+
+    def __repr__(self) -> str:
+        channels = next((record.mean.size(1) for record in self.fields.values()), 0)
+        return (
+            f"{type(self).__name__}(num_nodes={self.num_nodes}, channels={channels}, num_steps={self.num_steps}, "
+            f"fields={sorted(self.fields)})"
+        )
+
+
+def find_history(model: nn.Module) -> GradientHistory | None:
+    """The history that was recorded on a model, or on a model that it wraps; ``None`` where nothing was."""
+    for module in model.modules():
+        history = getattr(module, ATTRIBUTE, None)
+        if isinstance(history, GradientHistory) and history.num_steps > 0:
+            return history
+    return None

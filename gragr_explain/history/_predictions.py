@@ -1,0 +1,71 @@
+"""What a model's output says: log-probabilities, margins, and the loss of the *self* field."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def class_log_probs(output: Tensor) -> Tensor:
+    """Log-probabilities from whatever a classifier returns.
+
+    Args:
+        output: Scores, log-probabilities or probabilities of shape ``[num_outputs, num_classes]``; a single column,
+            or none, is the score of the second of two classes.
+
+    Returns:
+        Log-probabilities of shape ``[num_outputs, num_classes]``.
+
+    Example:
+        >>> class_log_probs(torch.tensor([[0.0, 0.0]])).exp()
+        tensor([[0.5000, 0.5000]])
+        >>> class_log_probs(torch.tensor([[0.25, 0.75]])).exp()
+        tensor([[0.2500, 0.7500]])
+    """
+    if output.dim() == 1 or output.size(-1) == 1:
+        score = output.view(-1, 1)
+        return F.logsigmoid(torch.cat([-score, score], dim=-1))
+    with torch.no_grad():
+        are_probs = bool((output >= 0).all()) and torch.allclose(output.sum(-1), output.new_ones(()), atol=1e-4)
+    if are_probs:
+        return output.clamp(min=torch.finfo(output.dtype).tiny).log()
+    return output.log_softmax(-1)  # leaves log-probabilities as they are
+
+
+def margins(log_probs: Tensor, label: Tensor) -> Tensor:
+    """The probability of a label minus that of the best other class.
+
+    Args:
+        log_probs: Log-probabilities of shape ``[num_outputs, num_classes]``.
+        label: Class labels of shape ``[num_outputs]``.
+
+    Returns:
+        Margins in ``[-1, 1]`` of shape ``[num_outputs]``.
+
+    Example:
+        >>> margins(torch.tensor([[0.5, 0.3, 0.2]]).log(), torch.tensor([0]))
+        tensor([0.2000])
+    """
+    probs = log_probs.exp()
+    own = probs.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    other = probs.scatter(-1, label.unsqueeze(-1), -1).amax(-1)
+    return own - other
+
+
+def self_labels(log_probs: Tensor, y: Tensor | None, train_mask: Tensor | None) -> Tensor:
+    """The labels of the self field: the true ones where the model was trained on them, else the predicted ones.
+
+    Args:
+        log_probs: Log-probabilities of shape ``[num_outputs, num_classes]``.
+        y: True class labels of shape ``[num_outputs]``.
+        train_mask: Which of them the model is trained on, of shape ``[num_outputs]``.
+
+    Returns:
+        Class labels of shape ``[num_outputs]``.
+    """
+    predicted = log_probs.argmax(-1)
+    if y is None or y.is_floating_point():
+        return predicted
+    known = y >= 0 if train_mask is None else train_mask & (y >= 0)
+    return torch.where(known, y, predicted)

@@ -1,0 +1,181 @@
+"""Recording gradient fields around any training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError
+from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
+from gragr_explain.history._history import GradientHistory
+from gragr_explain.history._predictions import class_log_probs, margins, self_labels
+from gragr_explain.history._running import FieldRecord, Trajectory
+from gragr_explain.history._tap import hidden_layer, message_passing_layers, tap
+
+WEIGHT_SNAPSHOTS = 8
+
+
+class GradientRecorder:
+    r"""Records a model's :class:`GradientHistory` while any loop trains it.
+
+    Works for every model that is made of :class:`~torch_geometric.nn.MessagePassing` layers and is trained on one
+    whole graph at a time. The model computes exactly what it computes without: hooks read the gradients of the
+    backward passes that the loop makes anyway; only every ``self_field_every`` steps, the *self* field takes one
+    more, through the layers above the recorded one.
+
+    Args:
+        model: The model to record.
+        data: The graph it is trained on. Where given, the self field uses the true labels of the training nodes
+            (``data.y``, ``data.train_mask``), and conflicts (eq. 1) are counted along ``data.edge_index``.
+        layer: The message-passing layer whose output is the hidden representation ``h``. By default the last but
+            one of a model with an output per node, and the last of others.
+        self_field_every: The number of steps from one record of the self field to the next.
+        snapshots: Steps, counted from 0, at which the whole training field is kept.
+        count_conflicts: Whether to count, at every step, which nodes are in conflict. The magnitude threshold of
+            eq. 1 is a tenth of the mean norm, since the unit of a gradient depends on how the loss is averaged.
+
+    Raises:
+        UnsupportedModelError: If the model has no message-passing layer.
+        InvalidArgumentError: If ``self_field_every`` is not positive.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> model, x, edge_index = GCN(3, 4, 2, 2), torch.rand(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> with GradientRecorder(model) as history:
+        ...     for epoch in range(10):
+        ...         optimizer.zero_grad()
+        ...         loss = torch.nn.functional.cross_entropy(model(x, edge_index)[:2], torch.tensor([0, 1]))
+        ...         loss.backward()
+        ...         _ = optimizer.step()
+        >>> history.num_steps, history.field("training").shape
+        (10, torch.Size([3, 4]))
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data | None = None,
+        *,
+        layer: int | None = None,
+        self_field_every: int = 5,
+        snapshots: Collection[int] = (),
+        count_conflicts: bool = True,
+    ) -> None:
+        message_passing_layers(model)
+        if self_field_every < 1:
+            raise InvalidArgumentError(f"expected self_field_every of at least 1, got {self_field_every}")
+        self.model = model
+        self.layer = layer
+        self.self_field_every = self_field_every
+        self.snapshots = frozenset(snapshots)
+        self.history = GradientHistory()
+        self._y = data.y if data is not None else None
+        self._train_mask = data.get("train_mask") if data is not None else None
+        self._graph = None
+        if count_conflicts and data is not None:
+            self._graph = GraphOperator(data.edge_index, data.num_nodes or 0)
+        self._forwards = 0
+        self._weight_stride = 1
+        self._running = ExitStack()
+        self._started = False
+
+    def start(self) -> GradientHistory:
+        """Begin to record, and return the history, which fills while the model trains."""
+        if not self._started:
+            self._running.enter_context(tap(self.model, self._on_forward))
+            self._started = True
+        self.history.attach(self.model)
+        return self.history
+
+    def stop(self) -> GradientHistory:
+        """Stop recording and remove every hook; the history stays on the model."""
+        if self._started:
+            self._running.close()
+            self._started = False
+            if self.history.num_steps:
+                self.history.weights[self._forwards] = _copy_weights(self.model)
+        return self.history
+
+    def __enter__(self) -> GradientHistory:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _on_forward(self, outputs: list[Tensor], output: Tensor) -> None:
+        hidden = outputs[hidden_layer(outputs, output, self.layer)]
+        if not hidden.requires_grad:
+            return
+        step = self._forwards
+        self._forwards += 1
+        if step % self._weight_stride == 0:
+            self._keep_weights(step)
+        if output.dim() <= 2 and output.size(0) == hidden.size(0):
+            self._on_predictions(hidden, output, step)
+        hidden.register_hook(self._on_gradient)
+
+    def _on_predictions(self, hidden: Tensor, output: Tensor, step: int) -> None:
+        due = step % self.self_field_every == 0
+        if self._y is not None and self._y.is_floating_point():
+            if due:
+                known = slice(None) if self._train_mask is None else self._train_mask
+                error = output[known] - self._y.view_as(output)[known]
+                self._record("self", _gradient(error.square().sum() / 2, hidden))
+            return
+        log_probs = class_log_probs(output if due else output.detach())
+        label = self_labels(log_probs.detach(), self._y, self._train_mask)
+        if due:
+            loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
+            self._record("self", _gradient(loss, hidden))
+        self._trace("confidence", log_probs.detach().amax(-1).exp())
+        self._trace("margin", margins(log_probs.detach(), label))
+
+    def _on_gradient(self, gradient: Tensor) -> None:
+        step = self.history.num_steps
+        field = gradient.detach()
+        norm = self._record("training", field)
+        self._trace("norm", norm)
+        if step in self.snapshots:
+            self.history.snapshots["training", step] = field.clone()
+        if self._graph is not None:
+            conflict = detect_conflicts(field, neighbour_mean(field, self._graph), tau_mag=0.1 * float(norm.mean()))
+            if self.history.conflict_count is None:
+                self.history.conflict_count = torch.zeros_like(norm)
+            self.history.conflict_count += conflict
+
+    def _record(self, name: str, field: Tensor) -> Tensor:
+        field = field if field.dtype == torch.float64 else field.float()
+        record = self.history.fields.setdefault(name, FieldRecord.empty(field))
+        if record.mean.shape != field.shape:
+            raise HistoryMismatchError(
+                f"expected every step to train on the same whole graph of {record.mean.size(0)} nodes, "
+                f"got one of {field.size(0)} nodes"
+            )
+        return record.update(field)
+
+    def _trace(self, name: str, value: Tensor) -> None:
+        self.history.trajectories.setdefault(name, Trajectory(value.numel())).add(value)
+
+    def _keep_weights(self, step: int) -> None:
+        weights = self.history.weights
+        weights[step] = _copy_weights(self.model)
+        if len(weights) > WEIGHT_SNAPSHOTS:
+            self._weight_stride *= 2
+            for stale in [kept for kept in weights if kept % self._weight_stride]:
+                del weights[stale]
+
+
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _gradient(loss: Tensor, hidden: Tensor) -> Tensor:
+    return torch.autograd.grad(loss, hidden, retain_graph=True)[0]

@@ -1,0 +1,112 @@
+"""Statistics over training steps in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class FieldRecord:
+    """Running statistics of a gradient field.
+
+    Attributes:
+        count: The number of observations.
+        mean: The mean field, ``[num_nodes, channels]``.
+        last: The last observation, ``[num_nodes, channels]``.
+        norm_mean: The mean gradient norm of each node, ``[num_nodes]``.
+        norm_square: The sum of squared deviations from that mean, ``[num_nodes]``.
+        turn_sum: The sum of the cosines of successive gradients, ``[num_nodes]``.
+        turn_count: How many of those cosines were defined, ``[num_nodes]``.
+    """
+
+    count: int
+    mean: Tensor
+    last: Tensor
+    norm_mean: Tensor
+    norm_square: Tensor
+    turn_sum: Tensor
+    turn_count: Tensor
+
+    @classmethod
+    def empty(cls, like: Tensor) -> FieldRecord:
+        """A record of no observations yet, for fields of the given shape."""
+        matrix, vector = torch.zeros_like(like), like.new_zeros(like.size(0))
+        return cls(0, matrix, matrix.clone(), vector, vector.clone(), vector.clone(), vector.clone())
+
+    def update(self, field: Tensor) -> Tensor:
+        """Take in one observation; returns its norms of shape ``[num_nodes]``."""
+        norm = torch.linalg.vector_norm(field, dim=-1)
+        self.count += 1
+        self.mean.lerp_(field, 1 / self.count)
+        deviation = norm - self.norm_mean
+        self.norm_mean += deviation / self.count
+        self.norm_square += deviation * (norm - self.norm_mean)
+        cosine = torch.linalg.vecdot(field, self.last) / norm / torch.linalg.vector_norm(self.last, dim=-1)
+        self.turn_count += cosine.isfinite()
+        self.turn_sum += cosine.nan_to_num(0, 0, 0)
+        self.last.copy_(field)
+        return norm
+
+    @property
+    def norm_std(self) -> Tensor:
+        """The standard deviation of each node's gradient norm over the observations, ``[num_nodes]``."""
+        return (self.norm_square / max(self.count, 1)).sqrt()
+
+    @property
+    def persistence(self) -> Tensor:
+        """The mean cosine of successive gradients, NaN where none was defined, ``[num_nodes]``.
+
+        Near 1, a node kept pulling in one direction; near 0 or below, its gradient turned from step to step.
+        """
+        return self.turn_sum / self.turn_count
+
+
+class Trajectory:
+    """A value of each node over the training, in a bounded number of time slices.
+
+    While there is room, a slice is one observation. When there is none left, neighbouring slices are merged into
+    their mean, and a slice then stands for twice as many observations.
+
+    Args:
+        num_nodes: The number of nodes.
+        slots: The largest number of slices, an even number.
+
+    Example:
+        >>> trajectory = Trajectory(num_nodes=1, slots=4)
+        >>> for value in range(6):
+        ...     trajectory.add(torch.tensor([float(value)]))
+        >>> trajectory.starts, trajectory.values.view(-1)
+        ([0, 2, 4], tensor([0.5000, 2.5000, 4.5000]))
+    """
+
+    def __init__(self, num_nodes: int, slots: int = 16) -> None:
+        self.stride = 1
+        self.count = 0
+        self.sums = torch.zeros(slots, num_nodes)
+
+    def add(self, value: Tensor) -> None:
+        """Take in one observation of shape ``[num_nodes]``."""
+        slots = self.sums.size(0)
+        if self.count == slots * self.stride:
+            merged = self.sums[0::2] + self.sums[1::2]
+            self.sums = torch.cat([merged, torch.zeros_like(merged)])
+            self.stride *= 2
+        if self.sums.device != value.device:
+            self.sums = self.sums.to(value.device)
+        self.sums[self.count // self.stride] += value.to(self.sums.dtype)
+        self.count += 1
+
+    @property
+    def starts(self) -> list[int]:
+        """The observation at which each slice starts."""
+        return list(range(0, self.count, self.stride))
+
+    @property
+    def values(self) -> Tensor:
+        """The mean of each slice, of shape ``[num_slices, num_nodes]``."""
+        starts = torch.tensor(self.starts, device=self.sums.device)
+        counts = (self.count - starts).clamp(max=self.stride)
+        return self.sums[: len(starts)] / counts.unsqueeze(-1)

@@ -1,0 +1,135 @@
+"""Listening to a model's message-passing layers while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from gragr_explain.errors import UnsupportedModelError
+
+Listener = Callable[[list[Tensor], Tensor], None]
+"""Called after a forward pass with the outputs of the message-passing layers, in order, and the model's own output."""
+
+
+def message_passing_layers(model: nn.Module) -> list[MessagePassing]:
+    """The message-passing layers of a model, in the order in which they are registered.
+
+    Raises:
+        UnsupportedModelError: If the model is no module, or has no such layer.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> message_passing_layers(GCN(8, 16, num_layers=2))
+        [GCNConv(8, 16), GCNConv(16, 16)]
+    """
+    if not isinstance(model, nn.Module):
+        raise UnsupportedModelError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    layers = [module for module in model.modules() if isinstance(module, MessagePassing)]
+    if not layers:
+        raise UnsupportedModelError(
+            f"expected a model with torch_geometric.nn.MessagePassing layers, {type(model).__name__} has none"
+        )
+    return layers
+
+
+def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None) -> int:
+    """Which layer's output is taken as the hidden representation ``h``.
+
+    Args:
+        outputs: The outputs of the message-passing layers, in order.
+        output: The output of the whole model.
+        layer: The wanted layer, counted from the end if negative. If ``None``, the last but one where the model's
+            outputs are nodes and it has two or more layers, since the last then already holds the predictions;
+            else the last.
+
+    Returns:
+        The position of the layer in ``outputs``.
+
+    Raises:
+        UnsupportedModelError: If the model has no such layer.
+    """
+    if layer is None:
+        by_node = output.size(0) == outputs[-1].size(0)
+        return len(outputs) - 2 if by_node and len(outputs) > 1 else len(outputs) - 1
+    if not -len(outputs) <= layer < len(outputs):
+        raise UnsupportedModelError(f"expected a layer of the model's {len(outputs)}, got layer {layer}")
+    return layer % len(outputs)
+
+
+def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """Run a model once and return what it hides beside what it returns.
+
+    Args:
+        model: A model made of ``MessagePassing`` layers.
+        *args: What its forward pass takes.
+        **kwargs: What else its forward pass takes.
+
+    Returns:
+        The hidden representation of shape ``[num_nodes, channels]`` (see :func:`hidden_layer`), and the model's
+        output, both on the autograd graph where autograd is on.
+
+    Raises:
+        UnsupportedModelError: If the model has no message-passing layer, or does not return one tensor.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> hidden, output = hidden_representation(GCN(2, 8, 2, 3), torch.rand(4, 2), torch.tensor([[0], [1]]))
+        >>> hidden.shape, output.shape
+        (torch.Size([4, 8]), torch.Size([4, 3]))
+    """
+    outputs: list[Tensor] = []
+
+    def keep(_layer: nn.Module, _args: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [module.register_forward_hook(keep) for module in message_passing_layers(model)]
+    try:
+        output = model(*args, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not isinstance(output, Tensor) or not outputs:
+        raise UnsupportedModelError(
+            f"expected a model that returns one tensor from its message-passing layers, got {type(output).__name__}"
+        )
+    return outputs[hidden_layer(outputs, output)], output
+
+
+@contextmanager
+def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
+    """Call a listener after each forward pass in training mode, as long as the context lasts.
+
+    Args:
+        model: A model made of ``MessagePassing`` layers.
+        listener: Called with the layers' outputs and the model's output, which are on the autograd graph. Passes
+            without autograd do not count.
+    """
+    outputs: list[Tensor] = []
+
+    def listening() -> bool:
+        return model.training and torch.is_grad_enabled()
+
+    def begin(*_: Any) -> None:
+        outputs.clear()
+
+    def keep(_layer: nn.Module, _args: Any, output: Any) -> None:
+        if listening():
+            outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    def end(_model: nn.Module, _args: Any, output: Any) -> None:
+        if listening() and outputs and isinstance(output, Tensor) and output.requires_grad:
+            listener(list(outputs), output)
+        outputs.clear()
+
+    handles = [layer.register_forward_hook(keep) for layer in message_passing_layers(model)]
+    handles += [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
