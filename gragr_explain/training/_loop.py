@@ -1,0 +1,154 @@
+"""Full-batch training for node classification."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from tqdm.auto import tqdm
+
+from gragr_explain.errors import (
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    TrainingError,
+    UnsupportedModelError,
+)
+from gragr_explain.inputs import check_data, forward_arguments
+
+Curves = dict[str, list[float]]
+"""One number per epoch, by name."""
+
+
+def check_training(model: nn.Module, data: Data, epochs: int, patience: int | None) -> None:
+    """Check, before any work, that a model can be trained on a graph.
+
+    Raises:
+        InvalidTypeError: If the graph, its labels or masks are of the wrong type.
+        InvalidGraphError: If the graph cannot be used, the model cannot take its features, it has no training node,
+            or a training node has no class that the model knows.
+        InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, or there is patience but no validation.
+        UnsupportedModelError: If the model does not return a score per node and class.
+    """
+    check_data(data)
+    num_nodes = data.x.size(0)
+    if epochs < 1:
+        raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
+    for name in ("train_mask", "val_mask"):
+        mask = data.get(name)
+        if mask is not None and (not isinstance(mask, Tensor) or mask.dtype != torch.bool):
+            raise InvalidTypeError(f"expected {name} as a boolean tensor, got {getattr(mask, 'dtype', type(mask))}")
+        if mask is not None and mask.shape != (num_nodes,):
+            hint = ", choose one of its splits" if mask.dim() == 2 else ""
+            raise InvalidGraphError(f"expected {name} of shape [{num_nodes}], got {list(mask.shape)}{hint}")
+    if data.get("train_mask") is None or not bool(data.train_mask.any()):
+        raise InvalidGraphError("expected a train_mask with at least one training node, got none")
+    if patience is not None and (patience < 1 or data.get("val_mask") is None or not bool(data.val_mask.any())):
+        raise InvalidArgumentError(f"expected patience of at least 1 epoch and a val_mask, got patience={patience}")
+    if not isinstance(data.y, Tensor) or data.y.dtype != torch.long or data.y.shape != (num_nodes,):
+        got = f"{data.y.dtype} {list(data.y.shape)}" if isinstance(data.y, Tensor) else type(data.y).__name__
+        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
+    num_classes = _count_classes(model, data)
+    known = data.y[data.train_mask]
+    if not 0 <= int(known.min()) <= int(known.max()) < num_classes:
+        raise InvalidGraphError(
+            f"expected training labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
+        )
+
+
+@torch.no_grad()
+def _count_classes(model: nn.Module, data: Data) -> int:
+    was_training = model.training
+    model.eval()
+    try:
+        output = model(data.x, data.edge_index, **forward_arguments(model, data))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidGraphError(
+            f"the model cannot take features of shape {list(data.x.shape)} ({data.x.dtype}): {reason}"
+        ) from error
+    finally:
+        model.train(was_training)
+    expected = f"[{data.x.size(0)}, num_classes]"
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != data.x.size(0) or output.size(1) < 2:
+        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UnsupportedModelError(f"expected a model that returns class scores of shape {expected}, got {got}")
+    return output.size(1)
+
+
+def train_full_batch(
+    model: nn.Module,
+    data: Data,
+    *,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    patience: int | None = None,
+    curves: Curves | None = None,
+    progress: bool = True,
+) -> Curves:
+    """Train a model on a whole graph with Adam and cross entropy.
+
+    Args:
+        model: A model that returns class scores of shape ``[num_nodes, num_classes]``.
+        data: The graph, as :func:`check_training` wants it.
+        epochs: The number of epochs.
+        lr: The learning rate.
+        weight_decay: The weight decay.
+        patience: The number of epochs without a better validation accuracy after which to stop and go back to the
+            best weights. ``None`` trains to the end.
+        curves: Where to write one number per epoch; others may write into it too, and the progress bar shows all.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The curves: ``"loss"``, and ``"val_acc"`` where there is a ``val_mask``.
+
+    Raises:
+        TrainingError: If the loss is not finite; the model then has the last weights whose loss was.
+    """
+    curves = {} if curves is None else curves
+    arguments = forward_arguments(model, data)
+    train_mask, val_mask, y = data.train_mask, data.get("val_mask"), data.y
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    good = best = _copy(model)
+    best_accuracy, best_epoch = -1.0, 0
+    with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
+        for epoch in bar:
+            model.train()
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(data.x, data.edge_index, **arguments)[train_mask], y[train_mask])
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                model.load_state_dict(good)
+                raise TrainingError(
+                    f"the loss became {value} in epoch {epoch}; training stopped, the model has its last good weights"
+                )
+            good = _copy(model)
+            loss.backward()
+            optimizer.step()
+            curves.setdefault("loss", []).append(value)
+            if val_mask is not None and bool(val_mask.any()):
+                accuracy = _accuracy(model, data, arguments, val_mask)
+                curves.setdefault("val_acc", []).append(accuracy)
+                if patience is not None and accuracy > best_accuracy:
+                    best, best_accuracy, best_epoch = _copy(model), accuracy, epoch
+            bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()}, refresh=False)
+            if patience is not None and epoch - best_epoch >= patience:
+                break
+    if patience is not None:
+        model.load_state_dict(best)
+    return curves
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, data: Data, arguments: dict[str, Tensor], mask: Tensor) -> float:
+    model.eval()
+    output = model(data.x, data.edge_index, **arguments)
+    return float((output[mask].argmax(-1) == data.y[mask]).float().mean())
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
