@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gragr_explain.errors import HistoryError, OutputError
+from gragr_explain.errors import HistoryError
+from gragr_explain.files import atomic, check_writable
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._running import FieldRecord, Trajectory
 
@@ -49,12 +48,10 @@ def save_history(history: GradientHistory, folder: Path) -> None:
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / _TENSORS, payload)
-        _write(folder / _META, json.dumps(meta, indent=1).encode())
-    except OSError as error:
-        raise OutputError(f"cannot write the gradient history into {folder}: {error.strerror or error}") from error
+    check_writable(folder)
+    with atomic(folder / _TENSORS, folder / _META) as (tensor_file, meta_file):
+        tensor_file.write_bytes(payload)
+        meta_file.write_text(json.dumps(meta, indent=1))
 
 
 def load_history(folder: Path, device: torch.device) -> GradientHistory:
@@ -109,14 +106,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise HistoryError(f"cannot read the gradient history {path}: {error.strerror or error}") from error
-
-
-def _write(path: Path, payload: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

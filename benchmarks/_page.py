@@ -1,0 +1,56 @@
+"""A page of ``reports/``: what was asked, the command that answered it, on what machine, and the answer."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch_geometric
+
+from gragr_explain import __version__
+from gragr_explain.files import atomic
+
+REPORTS = Path(__file__).parent.parent / "reports"
+
+
+def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataFrame, *, figure: bool = False) -> Path:
+    """Write ``reports/<name>.md``.
+
+    Args:
+        name: The benchmark's module.
+        title: The question.
+        paragraphs: The answer in words, the verdict first.
+        table: The numbers, one row a case.
+        figure: Whether ``reports/<name>.png`` belongs to the page.
+    """
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    machine = (
+        f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, torch-geometric {torch_geometric.__version__}, gragr-explain {__version__}"
+    )
+    lines = [f"# {title}", "", *(line for text in paragraphs for line in (text, ""))]
+    if figure:
+        lines += [f"![{title}]({name}.png)", ""]
+    lines += [_markdown(table), "", f"Made by `{command}` ({machine}).", ""]
+    path = REPORTS / f"{name}.md"
+    with atomic(path) as (page,):
+        page.write_text("\n".join(lines))
+    print("\n".join(lines))
+    return path
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """A mean and its standard deviation, as a table shows it."""
+    series = pd.Series(values, dtype=float)
+    return f"{series.mean():.{digits}f} ± {series.std(ddof=1) if len(series) > 1 else 0.0:.{digits}f}"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+    head = [str(column) for column in table.columns]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

@@ -1,0 +1,129 @@
+"""Everything about a model on a graph that the explanations of its outputs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTaskLevel
+
+from gragr_explain.context import GradientContext, Reasoner
+from gragr_explain.errors import HistoryMismatchError
+from gragr_explain.explain._objective import confidences, predictions, support
+from gragr_explain.field import GraphOperator, gradient_attention
+from gragr_explain.history import GradientHistory, hidden_representation
+
+BETA = 2.0
+"""Sharpness of the gradient attention: Table 5's value at the end of training."""
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """A model on a graph, before any one output is explained.
+
+    Attributes:
+        gradients: psi of all nodes, and where it comes from.
+        embedding: The Reasoner's embeddings, ``[num_nodes, embedding_channels]``.
+        hidden: The hidden representations, ``[num_nodes, hidden_channels]``.
+        output: The model's output.
+        prediction: What it predicts, classes of shape ``[num_outputs]`` or the output itself.
+        confidence: The probability of each prediction, ``[num_outputs]``; ``None`` for regression.
+        attention: For each edge, its gradient attention (eq. 5) times the number of the target's neighbours, so that
+            1 is uniform, ``[num_edges]``.
+    """
+
+    gradients: GradientContext
+    embedding: Tensor
+    hidden: Tensor
+    output: Tensor
+    prediction: Tensor
+    confidence: Tensor | None
+    attention: Tensor
+
+
+def model_context(
+    model: nn.Module,
+    x: Tensor,
+    edge_index: Tensor,
+    *,
+    target: Tensor,
+    history: GradientHistory | None,
+    config: ModelConfig,
+    explanation_type: ExplanationType,
+    scope: str,
+    **kwargs: Any,
+) -> ModelContext:
+    """Run a model once, and find the gradients from which its outputs are explained.
+
+    Args:
+        model: The model, in evaluation mode.
+        x: Node features of shape ``[num_nodes, num_features]``.
+        edge_index: Edges of shape ``[2, num_edges]``.
+        target: The targets of all outputs.
+        history: What was recorded while the model was trained on this graph; ``None`` to take the gradients of the
+            model's outputs as they are now.
+        config: What the model returns.
+        explanation_type: Whether its predictions or a phenomenon are explained.
+        scope: The scope of psi's confidence feature.
+        **kwargs: What else the model takes.
+
+    Raises:
+        HistoryMismatchError: If the history belongs to another graph.
+    """
+    with torch.enable_grad():
+        hidden, output = hidden_representation(model, x, edge_index, **kwargs)
+        if history is not None:
+            field, source = _recorded_field(history, x.size(0))
+        else:
+            field, source = (
+                _post_hoc_field(-support(output, target, config, explanation_type).sum(), hidden),
+                "post hoc",
+            )
+    hidden, output = hidden.detach(), output.detach()
+    prediction, confidence = predictions(output, config), confidences(output, config)
+    graph = GraphOperator(edge_index, x.size(0))
+    by_node = config.task_level == ModelTaskLevel.node and confidence is not None
+    gradients = GradientContext.from_field(
+        field.to(hidden.device), graph, source, confidence if by_node else None, scope=scope
+    )
+    reasoner = _reasoner(model, gradients, hidden, prediction if by_node else None)
+    with torch.no_grad():
+        embedding = reasoner(gradients.psi, gradients.valid)
+    return ModelContext(
+        gradients, embedding, hidden, output, prediction, confidence, _relative_attention(field, graph, edge_index)
+    )
+
+
+def _recorded_field(history: GradientHistory, num_nodes: int) -> tuple[Tensor, str]:
+    if history.num_nodes != num_nodes:
+        raise HistoryMismatchError(
+            f"the gradient history was recorded on a graph of {history.num_nodes} nodes, got one of {num_nodes}; "
+            f"use GradientContextExplainer(history=False) to explain this graph without it"
+        )
+    source = "self" if "self" in history.fields else "training"
+    return history.field(source), source
+
+
+def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:
+    if not loss.requires_grad or not hidden.requires_grad:
+        return torch.zeros_like(hidden)
+    (gradient,) = torch.autograd.grad(loss, hidden, allow_unused=True)
+    return torch.zeros_like(hidden) if gradient is None else gradient
+
+
+def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, prediction: Tensor | None) -> Reasoner:
+    trained = getattr(model, "reasoner", None)
+    if isinstance(trained, Reasoner) and gradients.source == "self":
+        return trained
+    num_classes = 0 if prediction is None else int(prediction.max()) + 1
+    reasoner = Reasoner(hidden.size(1), num_classes).to(hidden.device)
+    return reasoner.fit(gradients.psi, gradients.valid, hidden, prediction)
+
+
+def _relative_attention(field: Tensor, graph: GraphOperator, edge_index: Tensor) -> Tensor:
+    unit = torch.linalg.vector_norm(field, dim=-1).mean()
+    scaled = field / torch.where(unit > 0, unit, 1)
+    relative = gradient_attention(scaled, graph, BETA) * graph.degree[edge_index[1]]
+    return torch.where(edge_index[0] == edge_index[1], 1.0, relative)

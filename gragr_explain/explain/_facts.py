@@ -1,0 +1,111 @@
+"""From explanations to the facts that a rationale may state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gragr_explain.context import FEATURES, GradientContext
+from gragr_explain.explain._context import ModelContext
+from gragr_explain.rationale import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact
+
+Edge = tuple[int, int, float]
+"""An edge that supports an output: source, target, and weight in ``(0, 1]``."""
+
+Feature = tuple[int, float]
+"""A feature that supports an output: its column, and weight in ``(0, 1]``."""
+
+_NAMED = 5
+
+
+def output_facts(
+    output: int,
+    subject: str,
+    shared: ModelContext,
+    edges: Sequence[Edge],
+    features: Sequence[Feature],
+    *,
+    label: int | None = None,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> Facts:
+    """The facts of one explained output.
+
+    Args:
+        output: Which output of the model.
+        subject: What it is about, ``"node"``, ``"edge"`` or ``"graph"``. Only nodes have a psi.
+        shared: The model on its graph.
+        edges: The edges that support the output, strongest first.
+        features: The features that support it, strongest first.
+        label: The true class, where it is known.
+        class_names: Names of the classes.
+        feature_names: Names of the features.
+    """
+    names = _ClassNames(class_names)
+    is_class = shared.confidence is not None
+    is_node = subject == "node"
+    return Facts(
+        subject=f"{subject} {output}",
+        prediction=names(int(shared.prediction[output])) if is_class else _number(shared.prediction[output]),
+        confidence=float(shared.confidence[output]) if shared.confidence is not None else None,
+        label=None if label is None or label < 0 else names(label),
+        psi=psi_facts(shared.gradients, output) if is_node else (),
+        role=shared.gradients.role(output) if is_node else None,
+        source=shared.gradients.source,
+        neighbours=tuple(
+            NeighbourFact(f"node {node}", weight, names(int(shared.prediction[node])) if is_node and is_class else None)
+            for node, weight in supporting_nodes(edges, output if is_node else None)[:_NAMED]
+        ),
+        features=tuple(
+            FeatureFact(feature_names[column] if feature_names is not None else f"feature {column}", weight)
+            for column, weight in features[:_NAMED]
+        ),
+    )
+
+
+def psi_facts(gradients: GradientContext, node: int) -> tuple[PsiFact, ...]:
+    """A node's psi, each entry with its rank in the graph and the third that the rank is in."""
+    facts = []
+    for column, name in enumerate(FEATURES):
+        valid = bool(gradients.valid[node, column])
+        rank = float(gradients.rank[node, column]) if valid else None
+        band = None if rank is None else BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)]
+        facts.append(PsiFact(name, float(gradients.psi[node, column]), valid, rank, band))
+    return tuple(facts)
+
+
+def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int, float]]:
+    """The nodes whose messages support an output, each with the weight of its strongest edge, strongest first."""
+    weights: dict[int, float] = {}
+    for source, _, weight in edges:
+        if source != node:
+            weights[source] = max(weight, weights.get(source, 0.0))
+    return sorted(weights.items(), key=lambda found: (-found[1], found[0]))
+
+
+def top_edges(mask: Tensor, edge_index: Tensor, count: int) -> list[Edge]:
+    """The strongest edges of a mask of shape ``[num_edges]``, those of weight zero left out."""
+    weights, edges = torch.topk(mask, min(count, mask.numel()))
+    sources, targets = edge_index[:, edges].tolist()
+    return [edge for edge in zip(sources, targets, weights.tolist(), strict=True) if edge[2] > 0]
+
+
+def top_features(mask: Tensor, count: int) -> list[Feature]:
+    """The strongest features of a mask of shape ``[num_features]``, those of weight zero left out."""
+    weights, columns = torch.topk(mask, min(count, mask.numel()))
+    return [feature for feature in zip(columns.tolist(), weights.tolist(), strict=True) if feature[1] > 0]
+
+
+class _ClassNames:
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self.names = names
+
+    def __call__(self, number: int) -> str:
+        known = self.names is not None and 0 <= number < len(self.names)
+        return str(self.names[number]) if known and self.names is not None else f"class {number}"
+
+
+def _number(value: Tensor) -> str:
+    return ", ".join(f"{entry:.4g}" for entry in value.reshape(-1).tolist())

@@ -1,0 +1,102 @@
+"""The number that an explanation explains, for every kind of model."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelMode, ModelReturnType
+
+from gragr_explain.errors import InvalidGraphError, UnsupportedModelError
+
+
+def log_likelihood(output: Tensor, target: Tensor, config: ModelConfig) -> Tensor:
+    """The log-probability that a classifier gives to each target class.
+
+    Logarithms rather than probabilities, because their gradient does not vanish where the model is certain.
+
+    Args:
+        output: The model's output, of shape ``[num_outputs, num_classes]``, or for two classes in one score
+            ``[num_outputs, 1]`` or ``[num_outputs]``.
+        target: Classes of shape ``[num_outputs]``.
+        config: What the model returns.
+
+    Returns:
+        Log-probabilities of shape ``[num_outputs]``.
+
+    Raises:
+        UnsupportedModelError: If the output has no such shape.
+        InvalidGraphError: If a target is no class of the model.
+    """
+    target = target.view(-1).long()
+    if config.mode == ModelMode.binary_classification:
+        score = output.reshape(-1)
+        _check_targets(target, score.size(0), 2)
+        if config.return_type == ModelReturnType.raw:
+            return F.logsigmoid(torch.where(target == 1, score, -score))
+        return _log(torch.where(target == 1, score, 1 - score))
+    if output.dim() != 2:
+        raise UnsupportedModelError(f"expected outputs of shape [num_outputs, num_classes], got {list(output.shape)}")
+    _check_targets(target, *output.shape)
+    scores = output.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    if config.return_type == ModelReturnType.raw:
+        return scores - output.logsumexp(-1)
+    return _log(scores) if config.return_type == ModelReturnType.probs else scores
+
+
+def support(output: Tensor, target: Tensor, config: ModelConfig, explanation_type: ExplanationType) -> Tensor:
+    r"""How strongly a model's outputs stand for their targets; what speaks for the target raises it.
+
+    For classifiers, the :func:`log_likelihood` of the target. For regression, the magnitude :math:`|\hat y|` of a
+    prediction that is explained as it is (its distance from itself has no gradient), and
+    :math:`-\tfrac12 (\hat y - y)^2` for a phenomenon.
+
+    Args:
+        output: The model's outputs, of shape ``[num_outputs, *]``.
+        target: Their targets, of shape ``[num_outputs]`` for classifiers and that of ``output`` for regression.
+        config: What the model returns.
+        explanation_type: Whether the model's prediction or a phenomenon is explained.
+
+    Returns:
+        A number per output, of shape ``[num_outputs]``.
+
+    Example:
+        >>> config = ModelConfig("multiclass_classification", "node", "raw")
+        >>> support(torch.zeros(1, 4), torch.tensor([2]), config, ExplanationType.model).exp()
+        tensor([0.2500])
+    """
+    if config.mode != ModelMode.regression:
+        return log_likelihood(output, target, config)
+    if explanation_type == ExplanationType.model:
+        return output.abs().flatten(1).sum(-1) if output.dim() > 1 else output.abs()
+    error = (output - target.view_as(output)).square() / 2
+    return -(error.flatten(1).sum(-1) if error.dim() > 1 else error)
+
+
+def confidences(output: Tensor, config: ModelConfig) -> Tensor | None:
+    """The probability of the predicted class of each output, ``[num_outputs]``; ``None`` for regression."""
+    if config.mode == ModelMode.regression:
+        return None
+    return log_likelihood(output, predictions(output, config), config).exp()
+
+
+def predictions(output: Tensor, config: ModelConfig) -> Tensor:
+    """What a model predicts: classes of shape ``[num_outputs]``, or for regression its output itself."""
+    if config.mode == ModelMode.regression:
+        return output
+    if config.mode == ModelMode.multiclass_classification:
+        return output.argmax(-1)
+    return (output.reshape(-1) > (0 if config.return_type == ModelReturnType.raw else 0.5)).long()
+
+
+def _check_targets(target: Tensor, num_outputs: int, num_classes: int) -> None:
+    if target.numel() != num_outputs:
+        raise InvalidGraphError(f"expected a target class for each of {num_outputs} outputs, got {target.numel()}")
+    if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < num_classes:
+        raise InvalidGraphError(
+            f"expected target classes in [0, {num_classes - 1}], got {int(target.min())} to {int(target.max())}"
+        )
+
+
+def _log(probability: Tensor) -> Tensor:
+    return probability.clamp(min=torch.finfo(probability.dtype).tiny).log()

@@ -1,0 +1,52 @@
+"""What :func:`explain_many` finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gragr_explain.context import GradientContext
+from gragr_explain.explain._facts import Edge, Feature
+from gragr_explain.rationale import Rationale
+
+
+@dataclass(frozen=True)
+class NodeExplanations:
+    """Explanations of many nodes of one graph.
+
+    Attributes:
+        index: The explained nodes, ``[num_explained]``.
+        prediction: What the model predicts for them: classes, or numbers for regression, ``[num_explained]``.
+        confidence: The probability of each prediction, NaN for regression, ``[num_explained]``.
+        label: The true classes, -1 where unknown, ``[num_explained]``; ``None`` where the graph has none.
+        context: psi of every node of the graph.
+        all_predictions: What the model predicts for every node of the graph, ``[num_nodes]``.
+        embedding: The Reasoner's embeddings of the explained nodes, ``[num_explained, embedding_channels]``.
+        hidden: The hidden representations of all nodes, ``[num_nodes, hidden_channels]``.
+        edges: For each explained node, the edges that support its prediction: source, target and weight in
+            ``(0, 1]``, strongest first.
+        features: For each explained node, the features that support it: column and weight in ``(0, 1]``, strongest
+            first.
+        rationales: The text of each explanation.
+        class_names: Names of the classes.
+        feature_names: Names of the features.
+    """
+
+    index: Tensor
+    prediction: Tensor
+    confidence: Tensor
+    label: Tensor | None
+    context: GradientContext
+    all_predictions: Tensor
+    embedding: Tensor
+    hidden: Tensor
+    edges: list[list[Edge]]
+    features: list[list[Feature]]
+    rationales: list[Rationale]
+    class_names: Sequence[str] | None = None
+    feature_names: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return self.index.numel()
