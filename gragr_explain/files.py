@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gragr_explain.errors import OutputError
@@ -65,7 +65,8 @@ def atomic(*paths: Path) -> Iterator[list[Path]]:
         raise OutputError(f"cannot write {places} ({error.strerror or error})") from error
     finally:
         for source in temporary:
-            source.unlink(missing_ok=True)
+            with suppress(OSError):
+                source.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

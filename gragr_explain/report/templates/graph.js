@@ -1,0 +1,80 @@
+// The subgraph that supports a prediction: the node in the middle, arrows along the edges, colours by predicted class.
+
+const subgraph = (row, { small = false } = {}) => {
+  const { nodes, at, edges } = rows.graph[row];
+  const points = nodes.map((_, place) => [at[2 * place], at[2 * place + 1]]);
+  const least = closest(points);
+  const others = Math.min(small ? 150 : 165, 0.27 * least);
+  const vertices = nodes.map((node, place) => {
+    const radius = place === 0 ? 1.35 * others : others;
+    return { node, place, radius, at: points[place], isPicture: hasPicture(node) && !small };
+  });
+  const paired = new Set(edges.map(([source, target]) => `${source}>${target}`));
+  const lines = [...edges].reverse().map(([source, target, weight]) =>
+    arrow(vertices[source], vertices[target], weight, paired.has(`${target}>${source}`)));
+  return svg("svg", {
+    class: "subgraph", viewBox: frame(vertices, small ? 40 : 130), role: small ? null : "group",
+    "aria-hidden": small ? "true" : null,
+    "aria-label": small ? null : `Node ${nodes[0]} and the nodes around it that support its prediction`,
+  }, svg("g", {}, ...lines), svg("g", {}, ...vertices.map((item) => vertex(item, small))));
+};
+
+// The box that holds all nodes and, below them, their names.
+const frame = (vertices, margin) => {
+  const side = (axis, sign) => Math.max(...vertices.map(({ at, radius }) => sign * at[axis] + radius)) + margin;
+  const [left, top, width, height] = [-side(0, -1), -side(1, -1), side(0, 1) + side(0, -1), side(1, 1) + side(1, -1)];
+  const least = 1500;
+  return [left - Math.max(0, least - width) / 2, top - Math.max(0, least - height) / 2, Math.max(width, least), Math.max(height, least)].map(Math.round).join(" ");
+};
+
+// The smallest distance between two nodes; it bounds their size.
+const closest = (points) => {
+  let least = 1000;
+  points.forEach(([x1, y1], i) => points.slice(0, i).forEach(([x2, y2]) => { least = Math.min(least, Math.hypot(x1 - x2, y1 - y2)); }));
+  return least;
+};
+
+// How far from its centre a node's picture or circle ends, in a direction.
+const reach = ({ radius, isPicture }, dx, dy) => (isPicture ? (0.875 * radius + 20) / Math.max(Math.abs(dx), Math.abs(dy)) : radius);
+
+const arrow = (source, target, weight, isPaired) => {
+  const [[x1, y1], [x2, y2]] = [source.at, target.at];
+  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const [dx, dy] = [(x2 - x1) / length, (y2 - y1) / length];
+  const [nx, ny] = isPaired ? [-34 * dy, 34 * dx] : [0, 0];
+  const head = 46 + 34 * weight;
+  const from = reach(source, dx, dy) + 10;
+  const to = reach(target, dx, dy) + 14;
+  const start = [x1 + dx * from + nx, y1 + dy * from + ny];
+  const tip = [x2 - dx * to + nx, y2 - dy * to + ny];
+  const neck = [tip[0] - dx * head, tip[1] - dy * head];
+  const [sx, sy] = [-dy * head / 2, dx * head / 2];
+  return svg("g", { class: "edge", opacity: (0.3 + 0.7 * weight).toFixed(2) },
+    svg("path", { d: `M${start} L${neck}`, "stroke-width": (6 + 26 * weight).toFixed(1) }),
+    svg("path", { class: "head", d: `M${tip} L${neck[0] + sx},${neck[1] + sy} L${neck[0] - sx},${neck[1] - sy} Z` }));
+};
+
+const vertex = ({ node, place, radius, at: [x, y], isPicture }, small) => {
+  const prediction = predictions.get(node) ?? (rowOf.has(node) ? rows.prediction[rowOf.get(node)] : undefined);
+  const colour = isClassified && prediction === undefined ? cssColour("--soft") : colourOf(prediction);
+  const parts = [];
+  if (isPicture) {
+    const side = 1.75 * radius;
+    parts.push(
+      svg("rect", { x: x - side / 2 - 20, y: y - side / 2 - 20, width: side + 40, height: side + 40, rx: 34, fill: colour }),
+      svg("image", { href: pictureUrl(node), x: x - side / 2, y: y - side / 2, width: side, height: side, class: "pixels" }));
+  } else {
+    parts.push(svg("circle", { cx: x, cy: y, r: radius, fill: colour, class: place === 0 ? "centre" : null }));
+    if (!small) parts.push(svg("text", { x, y, class: "inside", "font-size": Math.min(88, 2.6 * radius / String(node).length) }, String(node)));
+  }
+  if (small) return svg("g", {}, ...parts);
+  if (place > 0 && isClassified && prediction !== undefined) {
+    const letters = [...className(prediction)];
+    const name = letters.length > 14 ? `${letters.slice(0, 13).join("")}…` : letters.join("");
+    parts.push(svg("text", { x, y: y + radius + 72, class: "below" }, name));
+  }
+  const says = prediction === undefined ? `node ${node}` : `node ${node}, predicted ${className(prediction)}`;
+  parts.push(svg("title", {}, says));
+  if (place === 0 || !rowOf.has(node)) return svg("g", {}, ...parts);
+  return svg("a", { href: `#node-${node}`, "aria-label": `${says}: open its card` }, ...parts);
+};
