@@ -1,0 +1,22 @@
+"""Rationales: from psi and masks to a text that states only what they support."""
+
+from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale, Writer
+from gragr_explain.rationale._grounding import check_grounding
+from gragr_explain.rationale._llm import LLMWriter
+from gragr_explain.rationale._prompt import build_messages, build_prompt
+from gragr_explain.rationale._template import TemplateWriter
+
+__all__ = [
+    "BANDS",
+    "Facts",
+    "FeatureFact",
+    "LLMWriter",
+    "NeighbourFact",
+    "PsiFact",
+    "Rationale",
+    "TemplateWriter",
+    "Writer",
+    "build_messages",
+    "build_prompt",
+    "check_grounding",
+]

@@ -1,0 +1,117 @@
+"""What a rationale may speak of: the facts of one explanation, and the text that came of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+BANDS = ("low", "medium", "high")
+"""Names of the thirds of a graph's own distribution of a psi feature, lowest first."""
+
+
+@dataclass(frozen=True)
+class PsiFact:
+    """One of the six psi features of the explained node (eqs. 18-26).
+
+    Attributes:
+        name: one of ``conflict``, ``stability``, ``influence``, ``confidence``, ``role``, ``receptiveness``.
+        value: the feature, in its own units.
+        valid: whether the value means something; where it does not, no text may state it.
+        rank: share in [0, 1] of the graph's valid nodes with a smaller value.
+        band: one of :data:`BANDS`, the third of the graph that the rank falls into.
+    """
+
+    name: str
+    value: float
+    valid: bool
+    rank: float | None
+    band: str | None
+
+
+@dataclass(frozen=True)
+class NeighbourFact:
+    """A neighbour whose edge supports the prediction.
+
+    Attributes:
+        name: how a text calls the neighbour, for example ``node 5``.
+        weight: importance of its edge, in (0, 1].
+        prediction: the class that the model predicts for it.
+    """
+
+    name: str
+    weight: float
+    prediction: str | None
+
+
+@dataclass(frozen=True)
+class FeatureFact:
+    """An input feature that supports the prediction, with its importance in (0, 1]."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a rationale may state about one prediction.
+
+    Attributes:
+        subject: what was predicted, for example ``node 17``, ``graph 3`` or ``edge 4``.
+        prediction: a class name, or a formatted number for regression.
+        confidence: probability of the predicted class, or None for regression.
+        label: the true class or value, where it is known.
+        psi: the six features in the order of eq. 15; all of them may be invalid.
+        role: ``hub``, ``bridge``, ``follower`` or ``outlier``, or None where it is undefined.
+        source: where psi comes from: ``self``, ``training`` or ``post hoc``.
+        neighbours: the neighbours that support the prediction, strongest first.
+        features: the features that support the prediction, strongest first.
+    """
+
+    subject: str
+    prediction: str
+    confidence: float | None
+    label: str | None
+    psi: tuple[PsiFact, ...]
+    role: str | None
+    source: str
+    neighbours: tuple[NeighbourFact, ...]
+    features: tuple[FeatureFact, ...]
+
+    def valid_psi(self, name: str) -> PsiFact | None:
+        """Return the psi feature ``name`` where it means something, else None."""
+        return next((fact for fact in self.psi if fact.name == name and fact.valid), None)
+
+    def band(self, name: str) -> str | None:
+        """Return the band of the psi feature ``name``, or None where it is undefined."""
+        fact = self.valid_psi(name)
+        return fact.band if fact else None
+
+    @property
+    def known_role(self) -> str | None:
+        """The role, or None where psi says that it is undefined."""
+        return self.role if self.valid_psi("role") else None
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether a predicted class is the true one; None where no label is known, and for regression."""
+        return None if self.label is None or self.confidence is None else self.prediction == self.label
+
+
+@dataclass(frozen=True)
+class Rationale:
+    """The text of an explanation (eq. 17) and where it came from.
+
+    Attributes:
+        text: what to show.
+        writer: who wrote ``text``: ``template`` or ``llm``.
+        replaced: True where a language model's text was unusable, so that ``text`` is the template's.
+        problems: what was wrong with the language model's text, or what had to be left out for it.
+    """
+
+    text: str
+    writer: str
+    replaced: bool
+    problems: tuple[str, ...]
+
+
+Writer: TypeAlias = Callable[[Sequence[Facts]], list[Rationale]]
+"""Writes one rationale for each of the facts, in their order."""

@@ -1,0 +1,143 @@
+"""Rationales from sentences that are fixed: the same facts always give the same text."""
+
+from collections.abc import Sequence
+
+from gragr_explain.rationale._facts import BANDS, Facts, PsiFact, Rationale
+from gragr_explain.rationale._reliability import Doubt, judge
+from gragr_explain.rationale._wording import TITLES, clean_name, join_words, show_name, show_number, show_percent
+
+_MOST_NAMED = 3  # neighbours and features named in a text
+
+# What each band of a psi feature means, low to high, for a reader who has never heard of a gradient.
+_MEANINGS = {
+    "conflict": [f"it {how} pulled against its neighbours" for how in ("hardly", "partly", "strongly")],
+    "stability": [f"its neighbours {how} learned in the same direction" for how in ("hardly", "partly", "mostly")],
+    "influence": [f"its learning signal {how} spread through the graph" for how in ("hardly", "partly", "strongly")],
+    "confidence": [
+        f"the model's confidence around it was a {how} guide to what was learned already"
+        for how in ("weak", "moderate", "strong")
+    ],
+    "receptiveness": [f"it would {how} gain from a correction" for how in ("hardly", "moderately", "strongly")],
+}
+_ROLES = {
+    "hub": "a hub, with many connections and much still to learn",
+    "bridge": "a bridge, between groups that learned different things",
+    "follower": "a follower, which mostly did what was done around it",
+    "outlier": "an outlier, which fits no pattern of the graph",
+}
+
+
+class TemplateWriter:
+    """Write rationales from a template: deterministic, in plain words, and only what is valid.
+
+    A text says what was predicted and how confidently, which neighbours and features mattered, what the six psi
+    features tell in the words of their bands, how far all of this can be relied on, and, where there is reason for
+    doubt, what to do. A psi entry that is undefined is said to be unknown.
+
+    Example:
+        >>> from gragr_explain.rationale import Facts, TemplateWriter
+        >>> facts = Facts("node 17", "Theory", 0.5, None, (), None, "self", (), ())
+        >>> [rationale] = TemplateWriter()([facts])
+        >>> rationale.text.split(". ")[0]
+        'Node 17 is predicted as "Theory" with a confidence of 50%'
+    """
+
+    def __call__(self, facts: Sequence[Facts]) -> list[Rationale]:
+        """Write one rationale for each of ``facts``."""
+        return [Rationale(write(each), writer="template", replaced=False, problems=()) for each in facts]
+
+
+def write(facts: Facts) -> str:
+    """Write the text of one rationale, four to six sentences."""
+    sentences = [_prediction(facts), _support(facts), *_learning(facts), _verdict(facts), _action(facts)]
+    return " ".join(_capitalise(sentence) + "." for sentence in sentences if sentence)
+
+
+def _prediction(facts: Facts) -> str:
+    subject = show_name(facts.subject)
+    if facts.confidence is None:
+        said = f"{subject} is predicted to have the value {clean_name(facts.prediction)}"
+        return f"{said}, and its true value is {clean_name(facts.label)}" if facts.label is not None else said
+    said = f"{subject} is predicted as {show_name(facts.prediction)}"
+    said += f" with a confidence of {show_percent(facts.confidence)}"
+    if facts.label is None:
+        return said
+    verdict = "correct" if facts.correct else "wrong"
+    return f"{said}, which is {verdict}: its true label is {show_name(facts.label)}"
+
+
+def _support(facts: Facts) -> str:
+    neighbours = [
+        f"{show_name(each.name)} (weight {show_number(each.weight)}"
+        + (f", predicted as {show_name(each.prediction)})" if each.prediction is not None else ")")
+        for each in facts.neighbours[:_MOST_NAMED]
+    ]
+    features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in facts.features[:_MOST_NAMED]]
+    whose = "its neighbourhood, above all" if facts.subject.startswith("node ") else "the graph, above all"
+    parts = []
+    if neighbours:
+        parts.append(f"support comes from {whose} {join_words(neighbours)}")
+    if features:
+        parts.append(f"the input features that count most are {join_words(features)}")
+    return "; ".join(parts) or "no connection and no input feature stands out as its support"
+
+
+def _learning(facts: Facts) -> list[str]:
+    """Say what psi tells: conflict and stability first, then the rest, then what is unknown."""
+    recorded = facts.source != "post hoc"
+    when = "while the model learned" if recorded else "in a trial learning step, as training was not recorded"
+    known = {fact.name: fact for fact in facts.psi if fact.valid}
+    first = [_meaning(known[name]) for name in ("conflict", "stability") if name in known]
+    rest = [_meaning(known[name]) for name in ("influence", "confidence", "receptiveness") if name in known]
+    if facts.known_role:
+        rest.append(f"its role was that of {_ROLES.get(facts.known_role, facts.known_role)}")
+    unknown = [title for name, title in TITLES.items() if name not in known or (name == "role" and not facts.role)]
+    sentences = [f"{when}, {join_words(first)}"] if first else []
+    if rest:
+        sentences.append("; ".join(rest) if first else f"{when}, {'; '.join(rest)}")
+    if len(unknown) == len(TITLES):
+        why = "nothing was learned from it" + ("" if facts.neighbours else ", or it has no neighbours")
+        return [f"how it was learned is not known, as {why}"]
+    if unknown:
+        verb = "is" if len(unknown) == 1 else "are"
+        sentences[-1] += f"; its {join_words(unknown)} {verb} not known, as there are too few neighbours that learned"
+    return sentences
+
+
+def _meaning(fact: PsiFact) -> str:
+    title = f"{TITLES[fact.name]} {show_number(fact.value)}"
+    if fact.band is None:
+        return f"it had a {title}"
+    place = ""
+    if fact.rank is not None:
+        above = fact.rank >= 0.5
+        place = f", {'above' if above else 'below'} {show_percent(fact.rank if above else 1 - fact.rank)} of the nodes"
+    return f"{_MEANINGS[fact.name][BANDS.index(fact.band)]} ({title}: {fact.band}{place})"
+
+
+def _verdict(facts: Facts) -> str:
+    level, doubts = (verdict := judge(facts)).level, verdict.doubts
+    if level is None:
+        return "the reliability of this prediction is not known"
+    if doubts:
+        return f"its reliability is {level}, because {join_words(doubts)}"
+    if level == "high":
+        return "its reliability is high, because neither its confidence nor how it was learned gives reason for doubt"
+    return f"its reliability is {level}, because nothing speaks against it but not everything about it is known"
+
+
+def _action(facts: Facts) -> str:
+    doubts = judge(facts).doubts
+    if not doubts:
+        return ""
+    if Doubt.WRONG in doubts:
+        advice = "check whether the true label holds, and if it does, correct this prediction"
+    elif Doubt.CONFLICT in doubts or Doubt.INSTABILITY in doubts:
+        advice = "check its label and its connections before acting on this prediction"
+    else:
+        advice = "let a person decide before acting on this prediction"
+    return f"suggested action: {advice}"
+
+
+def _capitalise(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,64 @@
+"""How names and numbers are written, so that a text can be checked against the facts that it came from."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+TITLES = {
+    "conflict": "conflict intensity",
+    "stability": "trajectory stability",
+    "influence": "multi-hop influence",
+    "confidence": "confidence-gradient relationship",
+    "role": "learning role",
+    "receptiveness": "correction receptiveness",
+}
+"""What the paper's Appendix B calls the six psi features, in the order of eq. 15."""
+
+_LONGEST_NAME = 60
+PLAIN_NAME = re.compile(r"(?:node|graph|edge|feature|pixel) \d+")  # what the package itself gives as names
+
+
+def clean_name(name: str) -> str:
+    """Make a name from a graph safe inside quotation marks: one line, no control characters, limited length."""
+    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in name)
+    line = re.sub(r'["“”„«»]', "'", " ".join(visible.split())) or "unnamed"
+    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1].rstrip() + "…"
+
+
+def show_name(name: str) -> str:
+    """Write a name as data: ``node 17`` as it is, everything else in quotation marks.
+
+    Example:
+        >>> show_name("node 17"), show_name("Theory")
+        ('node 17', '"Theory"')
+    """
+    cleaned = clean_name(name)
+    return cleaned if PLAIN_NAME.fullmatch(cleaned) else f'"{cleaned}"'
+
+
+def show_number(value: float) -> str:
+    """Write a number to three significant digits.
+
+    Example:
+        >>> show_number(0.02519), show_number(261.4381), show_number(48250.0)
+        ('0.0252', '261', '48250')
+    """
+    size = abs(value)
+    if value != 0 and (size < 1e-4 or size >= 1e6):
+        return f"{value:.2e}"
+    return f"{value:.0f}" if size >= 999.5 else f"{value:.3g}"
+
+
+def show_percent(share: float) -> str:
+    """Write a share in [0, 1] in percent, finer where whole percents would read as never or always.
+
+    Example:
+        >>> show_percent(0.934), show_percent(0.9973)
+        ('93%', '99.7%')
+    """
+    return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 or share in (0, 1) else f"{100 * share:.1f}%"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words to ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
