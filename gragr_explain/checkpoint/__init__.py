@@ -1,0 +1,6 @@
+"""Trained models: the paper's backbones by name, and what was trained of them as a folder."""
+
+from gragr_explain.checkpoint._backbone import build_model
+from gragr_explain.checkpoint._folder import Checkpoint, load_checkpoint, save_checkpoint
+
+__all__ = ["Checkpoint", "build_model", "load_checkpoint", "save_checkpoint"]

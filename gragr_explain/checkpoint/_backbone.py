@@ -1,0 +1,81 @@
+"""The paper's backbones, by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from torch import Tensor, nn
+from torch_geometric import nn as pyg
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+
+from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
+from gragr_explain.training import TABLE_5
+
+
+def build_model(
+    name: str,
+    in_channels: int,
+    out_channels: int,
+    *,
+    hidden_channels: int | None = None,
+    num_layers: int | None = None,
+    dropout: float | None = None,
+) -> BasicGNN:
+    """Build one of the paper's backbones.
+
+    Args:
+        name: ``"GCN"``, ``"GAT"``, ``"GIN"`` or ``"GraphSAGE"``, in upper or lower case.
+        in_channels: The number of features of a node.
+        out_channels: The number of classes.
+        hidden_channels: The size of the hidden representation. Here and below, ``None`` takes the paper's Table 5.
+        num_layers: The number of message-passing layers.
+        dropout: The probability of dropout.
+
+    Raises:
+        InvalidArgumentError: If the name is unknown.
+
+    Example:
+        >>> build_model("gcn", in_channels=64, out_channels=10)
+        GCN(64, 10, num_layers=2)
+    """
+    names = {known.lower(): known for known in TABLE_5}
+    if name.lower() not in names:
+        close = difflib.get_close_matches(name.lower(), names, n=1)
+        hint = f"; did you mean {names[close[0]]}?" if close else ""
+        raise InvalidArgumentError(f"unknown model {name!r}: expected one of {', '.join(TABLE_5)}{hint}")
+    kind = names[name.lower()]
+    defaults = TABLE_5[kind]
+    model: BasicGNN = getattr(pyg, kind)(
+        in_channels=in_channels,
+        hidden_channels=defaults.hidden_channels if hidden_channels is None else hidden_channels,
+        num_layers=defaults.num_layers if num_layers is None else num_layers,
+        out_channels=out_channels,
+        dropout=defaults.dropout if dropout is None else dropout,
+    )
+    return model
+
+
+def rebuild_arguments(model: nn.Module) -> dict[str, Any]:
+    """The arguments with which :func:`build_model` builds a model like this one.
+
+    Raises:
+        UnsupportedModelError: If there are none: the model is another, or was built with other options.
+    """
+    kind = type(model).__name__
+    if isinstance(model, BasicGNN) and kind in TABLE_5:
+        arguments = {
+            "name": kind,
+            "in_channels": model.in_channels,
+            "out_channels": model.out_channels,
+            "hidden_channels": model.hidden_channels,
+            "num_layers": model.num_layers,
+            "dropout": model.dropout.p,
+        }
+        if _shapes(build_model(**arguments)) == _shapes(model):
+            return arguments
+    raise UnsupportedModelError(f"expected a model that build_model makes, got {model}")
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in model.state_dict().items() if isinstance(value, Tensor)}

@@ -1,0 +1,5 @@
+"""The command line: ``gragr-explain train``, ``explain``, ``export`` and ``demo``."""
+
+from gragr_explain.cli._main import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Seed: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random: the same seed gives the same model.")
+]
+
+Trained: TypeAlias = Annotated[
+    Path,
+    typer.Argument(metavar="FOLDER", help="The folder that `gragr-explain train` has written.", show_default=False),
+]
+
+LanguageModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="FOLDER|ID",
+        help="Let a local language model write the rationales: its folder, or its id on the Hugging Face hub. Every "
+        "number it writes is checked. Without it, a template writes them.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,61 @@
+"""``gragr-explain train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gragr_explain.cli._options import Seed
+from gragr_explain.cli._terminal import console, print_dataset, show_progress
+
+
+def train(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="digits, Cora, CiteSeer, PubMed (each also with -public), Cornell, Texas, Wisconsin, WikiCS, or the "
+            "path of a saved graph (.pt, .safetensors).",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="GCN, GAT, GIN or GraphSAGE, set up as in Table 5 of the paper.")] = "GCN",
+    out: Annotated[Path, typer.Option(help="The folder for the model and its gradient history.")] = Path("out"),
+    epochs: Annotated[int, typer.Option(help="How many epochs to train.")] = 100,
+    split: Annotated[int, typer.Option(help="Which of the data set's splits to train on.")] = 0,
+    seed: Seed = 0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Record the gradients, but do not correct the conflicting ones.")
+    ] = False,
+) -> None:
+    """Train a model on a graph, and record how it learns.
+
+    Data sets are downloaded once, or read from the folder that the environment
+    variable GRAGR_DATA names. A graph of your own is a saved torch_geometric
+    Data, or a dictionary of tensors, with x, edge_index and y.
+
+    Examples:
+        gragr-explain train digits
+        gragr-explain train Cora --model GAT --out cora-gat
+        gragr-explain train Texas --split 3 --epochs 200
+        gragr-explain train graph.pt --plain
+    """
+    import torch
+
+    from gragr_explain.checkpoint import build_model, save_checkpoint
+    from gragr_explain.cli._work import describe_accuracy
+    from gragr_explain.datasets import load_dataset
+    from gragr_explain.files import check_writable
+    from gragr_explain.training import GraGR
+
+    loaded = load_dataset(dataset, split=split)
+    torch.manual_seed(seed)
+    network = build_model(model, loaded.data.num_features, len(loaded.class_names))
+    check_writable(out)
+    print_dataset(loaded)
+    trained = GraGR(network, correct=not plain).fit(loaded.data, epochs=epochs, progress=show_progress())
+    save_checkpoint(trained, out, dataset=loaded.name, split=split)
+    console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
+    console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)

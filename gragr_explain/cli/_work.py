@@ -1,0 +1,86 @@
+"""What the commands do with a trained model: explain it, and write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch_geometric.explain import Explainer
+
+from gragr_explain.datasets import GraphDataset
+from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.explain import GradientContextExplainer, NodeExplanations
+from gragr_explain.inputs import forward_arguments
+from gragr_explain.rationale import LLMWriter, TemplateWriter, Writer
+from gragr_explain.report import choose_cards, export
+from gragr_explain.training import GraGR
+
+
+def make_writer(llm: str | None) -> Writer:
+    """The writer of rationales: a local language model where one is named, else the template."""
+    return TemplateWriter() if llm is None else LLMWriter(llm)
+
+
+def make_explainer(trained: GraGR, dataset: GraphDataset, writer: Writer) -> Explainer:
+    """An explainer of a model's predictions for the nodes of a data set."""
+    if trained.model.in_channels != dataset.data.num_features:
+        raise InvalidArgumentError(
+            f"the model takes {trained.model.in_channels} features, but the nodes of {dataset.name} now have "
+            f"{dataset.data.num_features}; train it again"
+        )
+    return Explainer(
+        model=trained,
+        algorithm=GradientContextExplainer(
+            writer=writer, class_names=dataset.class_names, feature_names=dataset.feature_names
+        ),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"},
+    )
+
+
+def write_report(
+    trained: GraGR,
+    dataset: GraphDataset,
+    explanations: NodeExplanations,
+    folder: Path,
+    *,
+    title: str,
+    cards: int,
+    formats: Collection[str] = ("parquet", "jsonl", "html"),
+) -> dict[str, Path]:
+    """Write the report of explanations; returns the path of each file by format.
+
+    Where nodes are pictures, the cards show the weight of every pixel, for which their nodes are explained in full.
+    """
+    chosen = choose_cards(explanations, cards) if "html" in formats else []
+    data = dataset.data
+    full = {}
+    if dataset.image_shape is not None:
+        explainer = make_explainer(trained, dataset, TemplateWriter())
+        arguments = forward_arguments(trained, data)
+        full = {node: explainer(data.x, data.edge_index, index=node, **arguments) for node in chosen}
+    return export(
+        explanations,
+        folder,
+        data=data,
+        history=trained.history,
+        cards=full or chosen,
+        title=title,
+        image_shape=dataset.image_shape,
+        formats=formats,
+    )
+
+
+@torch.no_grad()
+def describe_accuracy(trained: GraGR, dataset: GraphDataset) -> str:
+    """The share of test nodes that a model predicts right, in words."""
+    data = dataset.data
+    if not bool(data.test_mask.any()):
+        return "test accuracy unknown, for want of test nodes"
+    output: Tensor = trained(data.x, data.edge_index, **forward_arguments(trained, data))
+    right = (output.argmax(-1) == data.y)[data.test_mask].float().mean()
+    return f"test accuracy {float(right):.1%}"

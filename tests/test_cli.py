@@ -1,0 +1,207 @@
+"""The command line, as it is typed and as it answers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch_geometric.data import Data
+
+import gragr_explain
+from gragr_explain.cli import main
+from gragr_explain.cli._nodes import parse_nodes
+from gragr_explain.datasets import load_dataset
+from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
+
+
+def gragr(*arguments, folder=None):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gragr_explain", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1])},
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a graph, on which a model has been trained into the folder `out`."""
+    folder = tmp_path_factory.mktemp("place")
+    torch.manual_seed(0)
+    y = torch.arange(40) % 2
+    ends = torch.randint(20, (2, 80)) * 2
+    edge_index = torch.cat([ends, ends + 1, torch.tensor([[0], [1]])], dim=1)
+    graph = Data(x=torch.randn(40, 5) + y.view(-1, 1), edge_index=edge_index, y=y, class_names=["[red]", "<b>blue"])
+    torch.save(graph, folder / "graph.pt")
+    run = gragr("train", "graph.pt", "--model", "gcn", "--epochs", 20, folder=folder)
+    assert run.returncode == 0, run.stderr
+    assert "40 nodes" in run.stdout
+    assert "test accuracy" in run.stdout
+    return folder
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run the command in this process; it must fail in one line, which is returned."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        message = caught.value.code
+        assert isinstance(message, str), capsys.readouterr()
+        assert message.startswith("error: ")
+        assert "\n" not in message
+        return message
+
+    return run
+
+
+@pytest.fixture
+def answers(capsys):
+    """Run the command in this process; it must succeed, and what it printed is returned."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        assert caught.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["train", "explain", "export", "demo"])
+def test_help_teaches_by_example(answers, command):
+    assert f"gragr-explain {command}" in answers(command, "--help").split("Examples:")[1]
+    assert command in answers("--help")
+
+
+def test_version(answers):
+    assert answers("--version") == f"gragr-explain {gragr_explain.__version__}\n"
+
+
+def test_explain_shows_psi_support_and_rationale(place):
+    run = gragr("explain", "out", "17", "3-4", "--top", 2, folder=place)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    for word in ("node 17", "node 3", "node 4", "conflict", "receptiveness", "feature", "predicted [red]", "<b>blue"):
+        assert word in run.stdout
+    assert "node 5 " not in run.stdout
+
+
+def test_export_writes_all_formats(place, answers):
+    printed = answers("export", place / "out", "--cards", 3)
+    report = place / "out" / "report"
+    assert str(report / "report.html") in printed
+    table = pd.read_parquet(report / "explanations.parquet")
+    lines = [json.loads(line) for line in (report / "explanations.jsonl").read_text().splitlines()]
+    assert table["node"].tolist() == [line["node"] for line in lines] == list(range(40))
+    assert table["rationale"].str.len().gt(0).all()
+    page = (report / "report.html").read_text()
+    assert "<b>blue" not in page
+    assert "GCN on graph.pt" in page
+
+
+def test_export_writes_only_what_is_asked_for(place, answers, tmp_path):
+    answers("export", place / "out", "--nodes", "5,0-2", "--format", "jsonl", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["explanations.jsonl"]
+    lines = (tmp_path / "explanations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["node"] for line in lines] == [5, 0, 1, 2]
+
+
+def test_a_mistake_is_one_line_on_standard_error(tmp_path):
+    run = gragr("train", "coora", folder=tmp_path)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1
+    assert run.stderr.startswith("error: unknown data set 'coora'")
+    assert "did you mean Cora?" in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_does_not_exist(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["trian"])
+    assert caught.value.code == 2
+    assert "trian" in capsys.readouterr().err
+
+
+def test_bad_input_to_train(place, fails, tmp_path):
+    graph = place / "graph.pt"
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    assert "unknown model 'GNC'" in fails("train", graph, "--model", "GNC")
+    assert "at least 1 epoch" in fails("train", graph, "--epochs", 0, "--out", tmp_path / "out")
+    assert "taken" in fails("train", graph, "--out", taken / "out")
+    assert "there is no file" in fails("train", tmp_path / "missing.pt")
+    assert taken.read_text() == ""
+
+
+def test_bad_nodes(place, fails):
+    out = place / "out"
+    assert "expected nodes in [0, 39], got 40" in fails("explain", out, "40")
+    assert "got 'seventeen'" in fails("explain", out, "seventeen")
+    assert "got '1.5'" in fails("export", out, "--nodes", "0,1.5")
+
+
+def test_bad_folders(place, fails, tmp_path):
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes((place / "out" / "model.safetensors").read_bytes())
+    (tmp_path / "taken").write_text("")
+    assert "does not exist" in fails("explain", tmp_path / "nowhere", "0")
+    assert "has no model.json" in fails("export", half)
+    assert "taken" in fails("export", place / "out", "--out", tmp_path / "taken")
+
+
+def test_bad_language_models(place, fails, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    assert str(broken) in fails("export", place / "out", "--llm", broken, "--out", tmp_path / "report")
+    assert "missing" in fails("explain", place / "out", "0", "--llm", tmp_path / "missing")
+
+
+def test_a_graph_that_is_not_the_one_trained_on(place, fails, tmp_path):
+    graph = tmp_path / "graph.pt"
+    small = load_dataset(place / "graph.pt").data
+    torch.save(small, graph)
+    with pytest.raises(SystemExit):
+        main(["train", str(graph), "--epochs", "1", "--out", str(tmp_path / "out")])
+    small.x = torch.rand(40, 6)
+    torch.save(small, graph)
+    assert "takes 5 features" in fails("explain", tmp_path / "out", "0")
+    small.x, small.y = torch.rand(41, 5), torch.arange(41) % 2
+    torch.save(small, graph)
+    assert "40 nodes" in fails("explain", tmp_path / "out", "0")
+
+
+def test_the_same_seed_gives_the_same_model_and_explanations(answers, tmp_path):
+    printed = []
+    for seed, out in (3, "first"), (3, "again"), (4, "other"):
+        answers("train", "digits", "--epochs", 4, "--seed", seed, "--out", tmp_path / out)
+        printed.append(answers("explain", tmp_path / out, "0,794"))
+    assert printed[0] == printed[1] != printed[2]
+
+
+def test_nodes_as_people_write_them():
+    assert parse_nodes("0, 5,10-12,5", num_nodes=13) == [0, 5, 10, 11, 12]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1-", "3-1", "1,,2", "1.0", "\N{SUPERSCRIPT TWO}"])
+def test_what_is_no_list_of_nodes(text):
+    with pytest.raises(InvalidArgumentError):
+        parse_nodes(text, num_nodes=10)
+
+
+def test_a_huge_range_is_refused_before_it_is_made():
+    with pytest.raises(InvalidIndexError, match=r"\[0, 9\]"):
+        parse_nodes("0-999999999999", num_nodes=10)
