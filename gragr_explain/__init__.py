@@ -5,6 +5,7 @@
 
 from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
 from gragr_explain.history import GradientHistory, GradientRecorder
+from gragr_explain.report import export
 from gragr_explain.training import GraGR
 
 __version__ = "0.1.0"
@@ -16,4 +17,5 @@ __all__ = [
     "GradientRecorder",
     "NodeExplanations",
     "explain_many",
+    "export",
 ]

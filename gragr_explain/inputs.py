@@ -26,7 +26,7 @@ def check_graph(x: Tensor, edge_index: Tensor) -> None:
     if x.dim() < 1 or x.size(0) == 0:
         raise InvalidGraphError(f"expected a graph with at least one node, got features of shape {list(x.shape)}")
     if x.is_floating_point() and not bool(x.isfinite().all()):
-        bad = (~x.isfinite()).view(x.size(0), -1).any(-1).nonzero().view(-1)
+        bad = (~x.isfinite()).reshape(x.size(0), -1).any(-1).nonzero().view(-1)
         raise InvalidGraphError(
             f"expected finite node features, got NaN or infinite values in {bad.numel()} nodes, first in {int(bad[0])}"
         )
@@ -82,15 +82,15 @@ def check_index(index: Any, size: int, device: torch.device | None = None) -> Te
         found = torch.as_tensor(index, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidTypeError(f"expected an index as int, list or integer tensor, got {index!r}") from error
-    if found.numel() == 0:
-        found = found.long()
     if found.dtype == torch.bool:
         if found.shape != (size,):
             raise InvalidIndexError(f"expected a mask of shape [{size}], got {list(found.shape)}")
         return found.nonzero().view(-1)
+    if found.numel() == 0:
+        found = found.long()  # of an empty list, torch makes floating-point numbers
     if found.is_floating_point() or found.is_complex():
         raise InvalidTypeError(f"expected an index of integers, got {found.dtype}")
-    found = found.long().view(-1)
+    found = found.long().reshape(-1)
     if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < size:
         bad = found[(found < 0) | (found >= size)][0]
         raise InvalidIndexError(f"expected an index in [0, {size - 1}], got {int(bad)}")

@@ -94,7 +94,8 @@ def psi_features(
         0.4 * level + 0.35 * (1 - cosine) + 0.25 * _neighbour_variance(norm, graph.unweighted),
     ]
     psi = torch.stack(columns, dim=-1)
-    return psi.nan_to_num(nan=0.0), psi.isfinite()
+    valid = psi.isfinite()
+    return torch.where(valid, psi, 0), valid
 
 
 def _stability(field: Tensor, norm: Tensor, graph: GraphOperator) -> Tensor:

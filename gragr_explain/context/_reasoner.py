@@ -51,7 +51,7 @@ class Reasoner(nn.Module):
     ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
             self.first = nn.Linear(len(FEATURES), width)
             self.second = nn.Linear(width, embedding_channels)
             self.decoder = nn.Linear(embedding_channels, hidden_channels)
@@ -74,11 +74,7 @@ class Reasoner(nn.Module):
         Raises:
             InvalidGraphError: If a shape does not fit.
         """
-        if psi.dim() != 2 or psi.size(1) != len(FEATURES) or psi.shape != valid.shape:
-            raise InvalidGraphError(
-                f"expected psi and valid of shape [num_nodes, {len(FEATURES)}], "
-                f"got {list(psi.shape)} and {list(valid.shape)}"
-            )
+        _check_psi(psi, valid)
         context = torch.asinh((psi.to(self.mean.dtype) - self.mean) / self.std) * valid
         return self.second(F.relu(self.first(context)))
 
@@ -121,7 +117,13 @@ class Reasoner(nn.Module):
 
         Returns:
             The Reasoner itself.
+
+        Raises:
+            InvalidGraphError: If a shape does not fit, or there is a class that is not one of ``num_classes``.
         """
+        _check_psi(psi, valid)
+        self._check_goals(psi.size(0), hidden, target)
+        psi, hidden = psi.detach(), hidden.detach()
         count = valid.sum(0).clamp(min=1)
         mean = (psi * valid).sum(0) / count
         variance = ((psi - mean).square() * valid).sum(0) / count
@@ -130,9 +132,10 @@ class Reasoner(nn.Module):
         self.hidden_mean.copy_(hidden.mean(0))
         self.hidden_std.copy_(_safe_std(hidden.var(0, unbiased=False)))
 
-        rows = torch.linspace(0, psi.size(0) - 1, min(psi.size(0), _MOST_NODES), device=psi.device).long()
+        many = min(psi.size(0), _MOST_NODES)
+        rows = torch.arange(many, device=psi.device) * psi.size(0) // many
         psi, valid = psi[rows], valid[rows]
-        goal = ((hidden[rows] - self.hidden_mean) / self.hidden_std).detach().to(self.mean.dtype)
+        goal = ((hidden[rows] - self.hidden_mean) / self.hidden_std).to(self.mean.dtype)
         optimizer = torch.optim.Adam(self.parameters(), lr=lr)
         with torch.enable_grad():
             for _ in range(epochs):
@@ -144,6 +147,30 @@ class Reasoner(nn.Module):
                 loss.backward()
                 optimizer.step()
         return self
+
+    def _check_goals(self, num_nodes: int, hidden: Tensor, target: Tensor | None) -> None:
+        expected = (num_nodes, self.hidden_mean.numel())
+        if hidden.shape != expected:
+            raise InvalidGraphError(f"expected hidden of shape {list(expected)}, got {list(hidden.shape)}")
+        if target is None or self.classifier is None:
+            return
+        if target.shape != (num_nodes,) or target.dtype != torch.long:
+            raise InvalidGraphError(
+                f"expected target of torch.int64 and shape [{num_nodes}], got {target.dtype} {list(target.shape)}"
+            )
+        if not -1 <= int(target.min()) <= int(target.max()) < self.classifier.out_features:
+            raise InvalidGraphError(
+                f"expected classes in [-1, {self.classifier.out_features - 1}] in target, "
+                f"got {int(target.min())} to {int(target.max())}"
+            )
+
+
+def _check_psi(psi: Tensor, valid: Tensor) -> None:
+    if psi.dim() != 2 or psi.size(1) != len(FEATURES) or psi.shape != valid.shape:
+        raise InvalidGraphError(
+            f"expected psi and valid of shape [num_nodes, {len(FEATURES)}], "
+            f"got {list(psi.shape)} and {list(valid.shape)}"
+        )
 
 
 def _safe_std(variance: Tensor) -> Tensor:

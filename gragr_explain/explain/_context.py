@@ -73,9 +73,10 @@ def model_context(
         HistoryMismatchError: If the history belongs to another graph.
     """
     with torch.enable_grad():
-        hidden, output = hidden_representation(model, x, edge_index, **kwargs)
+        inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
+        hidden, output = hidden_representation(model, inputs, edge_index, **kwargs)
         if history is not None:
-            field, source = _recorded_field(history, x.size(0))
+            field, source = _recorded_field(history, x.size(0), x.device)
         else:
             field, source = (
                 _post_hoc_field(-support(output, target, config, explanation_type).sum(), hidden),
@@ -85,9 +86,7 @@ def model_context(
     prediction, confidence = predictions(output, config), confidences(output, config)
     graph = GraphOperator(edge_index, x.size(0))
     by_node = config.task_level == ModelTaskLevel.node and confidence is not None
-    gradients = GradientContext.from_field(
-        field.to(hidden.device), graph, source, confidence if by_node else None, scope=scope
-    )
+    gradients = GradientContext.from_field(field, graph, source, confidence if by_node else None, scope=scope)
     reasoner = _reasoner(model, gradients, hidden, prediction if by_node else None)
     with torch.no_grad():
         embedding = reasoner(gradients.psi, gradients.valid)
@@ -96,14 +95,14 @@ def model_context(
     )
 
 
-def _recorded_field(history: GradientHistory, num_nodes: int) -> tuple[Tensor, str]:
+def _recorded_field(history: GradientHistory, num_nodes: int, device: torch.device) -> tuple[Tensor, str]:
     if history.num_nodes != num_nodes:
         raise HistoryMismatchError(
             f"the gradient history was recorded on a graph of {history.num_nodes} nodes, got one of {num_nodes}; "
             f"use GradientContextExplainer(history=False) to explain this graph without it"
         )
     source = "self" if "self" in history.fields else "training"
-    return history.field(source), source
+    return history.field(source).to(device), source
 
 
 def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:

@@ -22,6 +22,14 @@ from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.rationale import TemplateWriter, Writer
 
 
+class GradientExplanation(Explanation):
+    """An explanation with texts, which belong to outputs and stay whole where PyG selects edges."""
+
+    def is_edge_attr(self, key: str) -> bool:
+        """Whether an entry has a value for each edge."""
+        return key != "rationale" and super().is_edge_attr(key)
+
+
 class GradientContextExplainer(ExplainerAlgorithm):
     r"""Explains a model's outputs by the gradients it learned with.
 
@@ -147,7 +155,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             model.train(was_training)
 
         edge_evidence = self.weigh(edge_gradient, shared)
-        explanation = Explanation(edge_evidence=edge_evidence)
+        explanation = GradientExplanation(edge_evidence=edge_evidence)
         if self.explainer_config.edge_mask_type is not None:
             explanation.edge_mask = support_mask(edge_evidence)
         if self.explainer_config.node_mask_type is not None:
@@ -174,7 +182,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         history = find_history(model) if self.history is None else self.history or None
         explanation_type = self.explainer_config.explanation_type
-        sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type, *kwargs.values()]
+        sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]
+        sources += [*kwargs, *kwargs.values()]
         if explanation_type == ExplanationType.phenomenon:
             sources.append(target)
         return self._memo.get(

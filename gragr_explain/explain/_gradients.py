@@ -8,42 +8,62 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.explain.algorithm.utils import set_masks
+from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import message_passing_layers
-
-_STATE = ("_edge_mask", "_loop_mask", "_apply_sigmoid")
 
 
 @contextmanager
 def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -> Iterator[None]:
     """Multiply the messages of every layer by an edge mask, as long as the context lasts.
 
-    Works on a model on which another explainer has left its mask registered as a parameter (PyG's ``GNNExplainer``
-    does), and leaves every layer exactly as it found it.
+    Hooks on the messages do it, so that nothing which another explainer has left on a layer (PyG's ``GNNExplainer``
+    leaves its mask registered as a parameter) is used or changed. Layers with ``explain = False`` are left out.
 
     Args:
         model: A model made of ``MessagePassing`` layers.
         edge_mask: Factors of shape ``[num_edges]``.
         edge_index: The edges of shape ``[2, num_edges]`` that the model is called with.
+
+    Raises:
+        UnsupportedModelError: As long as the context lasts, when a layer passes messages along other edges.
     """
-    layers = message_passing_layers(model)
-    before: list[tuple[bool | None, dict[str, Any], dict[str, Any]]] = []
-    for layer in layers:
-        registered = {name: layer._parameters.pop(name) for name in _STATE if name in layer._parameters}
-        plain = {name: vars(layer).pop(name) for name in _STATE if name in vars(layer)}
-        before.append((layer.explain, registered, plain))
+    links = edge_index[0] != edge_index[1]
+    factors: dict[MessagePassing, Tensor] = {}
+
+    def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
+        factors[layer] = _factors_of(layer, inputs[0], edge_mask, edge_index, links)
+
+    def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
+        shape = [1] * messages.dim()
+        shape[layer.node_dim] = -1
+        return messages * factors[layer].view(shape)
+
+    masked = [layer for layer in message_passing_layers(model) if layer.explain is not False]
+    handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
+    handles += [layer.register_message_forward_hook(multiply) for layer in masked]
     try:
-        set_masks(model, edge_mask, edge_index, apply_sigmoid=False)
         yield
     finally:
-        for layer, (explain, registered, plain) in zip(layers, before, strict=True):
-            layer.explain = explain
-            for name in _STATE:
-                vars(layer).pop(name, None)
-            layer._parameters.update(registered)
-            vars(layer).update(plain)
+        for handle in handles:
+            handle.remove()
+
+
+def _factors_of(layer: MessagePassing, used: Any, edge_mask: Tensor, edge_index: Tensor, links: Tensor) -> Tensor:
+    """The factors of a layer's messages; self-loops that the layer puts in place of the graph's own have factor 1."""
+    if isinstance(used, Tensor) and used.layout == torch.strided:
+        num_links = int(links.sum())
+        loops = used[:, num_links:]
+        own_loops = torch.equal(used[:, :num_links], edge_index[:, links]) and torch.equal(loops[0], loops[1])
+        if torch.equal(used, edge_index) and not (own_loops and getattr(layer, "add_self_loops", False)):
+            return edge_mask
+        if own_loops:
+            return torch.cat([edge_mask[links], edge_mask.new_ones(loops.size(1))])
+    raise UnsupportedModelError(
+        f"{type(layer).__name__} passes messages along other edges than edge_index, so that an edge mask has no "
+        "meaning there; pass all edges in edge_index, or set `layer.explain = False` on that layer"
+    )
 
 
 def masked_output(model: nn.Module, edge_mask: Tensor, x: Tensor, edge_index: Tensor, **kwargs: Any) -> Tensor:
@@ -53,13 +73,7 @@ def masked_output(model: nn.Module, edge_mask: Tensor, x: Tensor, edge_index: Te
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
     """
     with edge_mask_applied(model, edge_mask, edge_index):
-        try:
-            return model(x, edge_index, **kwargs)
-        except AssertionError as error:
-            raise UnsupportedModelError(
-                "a layer of the model passes messages along other edges than edge_index, so that an edge mask has no "
-                "meaning there; pass all edges in edge_index, or set `layer.explain = False` on that layer"
-            ) from error
+        return model(x, edge_index, **kwargs)
 
 
 def input_gradients(

@@ -121,7 +121,7 @@ def explain_many(
     return NodeExplanations(
         index=nodes,
         prediction=shared.prediction[nodes],
-        confidence=torch.full(nodes.shape, torch.nan) if confidence is None else confidence[nodes],
+        confidence=torch.full(nodes.shape, torch.nan, device=nodes.device) if confidence is None else confidence[nodes],
         label=label,
         context=shared.gradients,
         all_predictions=shared.prediction,
@@ -224,7 +224,7 @@ class _Job:
     def _strongest_features(
         self, evidence: Tensor, union: EgoUnion, num_graphs: int, count: int
     ) -> list[list[Feature]]:
-        evidence = evidence.flatten(1)
+        evidence = evidence.view(evidence.size(0), -1)
         total = evidence.new_zeros(num_graphs, evidence.size(1)).index_add_(0, union.node_graph, evidence)
         weights, columns = total.clamp(min=0).topk(min(count, total.size(1)))
         weights = weights / torch.where(weights[:, :1] > 0, weights[:, :1], 1)

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 T = TypeVar("T")
@@ -14,43 +15,48 @@ T = TypeVar("T")
 class Memo(Generic[T]):
     """Keeps one result for as long as the very objects it came from are alive and unchanged.
 
-    Tensors count as unchanged while nothing was written into them in place; a model, while that holds for all its
-    parameters and buffers.
+    A tensor counts as unchanged while nothing was written into it in place; a model, while all its parameters and
+    buffers have the values they had, since some optimisers write into parameters unseen.
     """
 
     def __init__(self) -> None:
-        self._key: list[tuple[Any, int]] | None = None
+        self._unchanged: list[Callable[[Any], bool]] | None = None
         self._result: T | None = None
 
     def get(self, sources: Sequence[Any], compute: Callable[[], T]) -> T:
         """The remembered result, or a new one where a source has changed."""
-        key = [_state(part) for source in sources for part in _parts(source)]
-        if self._key is None or not _same(self._key, key) or self._result is None:
+        if (
+            self._result is None
+            or self._unchanged is None
+            or len(sources) != len(self._unchanged)
+            or not all(unchanged(source) for unchanged, source in zip(self._unchanged, sources, strict=True))
+        ):
+            self._unchanged = None
             self._result = compute()
-            self._key = key
+            self._unchanged = [_remember(source) for source in sources]
         return self._result
 
 
-def _parts(source: Any) -> list[Any]:
+def _remember(source: Any) -> Callable[[Any], bool]:
+    """A test whether an object is this one, and as it is now."""
+    if source is None or isinstance(source, str | int | float):
+        return lambda other: type(other) is type(source) and other == source
+    if isinstance(source, list | tuple | dict) or (isinstance(source, Tensor) and source.is_inference()):
+        return lambda other: False  # nobody can tell whether these have changed
+    alive, before = weakref.ref(source), [part.clone() if isinstance(part, Tensor) else part for part in _state(source)]
+    return lambda other: alive() is other and _same(before, _state(other))
+
+
+def _state(source: Any) -> list[Any]:
     if isinstance(source, nn.Module):
-        return [source, *source.parameters(), *source.buffers()]
-    return [source]
+        return [value.detach() for value in (*source.parameters(), *source.buffers())]
+    return [source._version] if isinstance(source, Tensor) else []
 
 
-def _state(part: Any) -> tuple[Any, int]:
-    if isinstance(part, Tensor):
-        return weakref.ref(part), -1 if part.is_inference() else part._version
-    if isinstance(part, nn.Module):
-        return weakref.ref(part), 0
-    return part, 0
-
-
-def _same(old: list[tuple[Any, int]], new: list[tuple[Any, int]]) -> bool:
+def _same(before: list[Any], now: list[Any]) -> bool:
     def alike(first: Any, second: Any) -> bool:
-        if isinstance(first, weakref.ref) and isinstance(second, weakref.ref):
-            return first() is not None and first() is second()
-        return type(first) is type(second) and first == second
+        if isinstance(first, Tensor) and isinstance(second, Tensor):
+            return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
+        return bool(first == second)
 
-    return len(old) == len(new) and all(
-        before[1] == after[1] and alike(before[0], after[0]) for before, after in zip(old, new, strict=True)
-    )
+    return len(before) == len(now) and all(alike(*pair) for pair in zip(before, now, strict=True))

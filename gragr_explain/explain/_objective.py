@@ -60,6 +60,10 @@ def support(output: Tensor, target: Tensor, config: ModelConfig, explanation_typ
     Returns:
         A number per output, of shape ``[num_outputs]``.
 
+    Raises:
+        UnsupportedModelError: If the outputs are not what the model is said to return.
+        InvalidGraphError: If there is not a target for each output.
+
     Example:
         >>> config = ModelConfig("multiclass_classification", "node", "raw")
         >>> support(torch.zeros(1, 4), torch.tensor([2]), config, ExplanationType.model).exp()
@@ -69,6 +73,8 @@ def support(output: Tensor, target: Tensor, config: ModelConfig, explanation_typ
         return log_likelihood(output, target, config)
     if explanation_type == ExplanationType.model:
         return output.abs().flatten(1).sum(-1) if output.dim() > 1 else output.abs()
+    if target.numel() != output.numel():
+        raise InvalidGraphError(f"expected targets of shape {list(output.shape)}, got {list(target.shape)}")
     error = (output - target.view_as(output)).square() / 2
     return -(error.flatten(1).sum(-1) if error.dim() > 1 else error)
 
@@ -81,9 +87,9 @@ def confidences(output: Tensor, config: ModelConfig) -> Tensor | None:
 
 
 def predictions(output: Tensor, config: ModelConfig) -> Tensor:
-    """What a model predicts: classes of shape ``[num_outputs]``, or for regression its output itself."""
+    """What a model predicts: a class or number for each output, ``[num_outputs]``, or several numbers for each."""
     if config.mode == ModelMode.regression:
-        return output
+        return output.squeeze(-1) if output.dim() > 1 else output
     if config.mode == ModelMode.multiclass_classification:
         return output.argmax(-1)
     return (output.reshape(-1) > (0 if config.return_type == ModelReturnType.raw else 0.5)).long()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch_geometric.utils import softmax
 
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field._edges import edge_dot
@@ -51,8 +52,28 @@ def gradient_attention(field: Tensor, graph: Graph, beta: float = 1.0, edge_weig
     graph = prepare(stacked, graph, edge_weight)
     agreement = beta * edge_dot(stacked, torch.stack([graph.row, graph.col]))
     agreement = agreement.masked_fill(graph.weight == 0, -torch.inf)
-    attention = softmax(agreement, ptr=graph.rowptr, num_nodes=graph.num_nodes).nan_to_num()
-    return _to_given_edges(attention, graph)
+    return _to_given_edges(_softmax(agreement, graph), graph)
+
+
+class _RowSum(torch.autograd.Function):
+    """The sum over each node's edges, always in the same order; its derivative can be taken any number of times."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, graph: GraphOperator) -> Tensor:
+        ctx.graph = graph
+        return torch.segment_reduce(values, "sum", offsets=graph.rowptr, initial=0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad[ctx.graph.row], None
+
+
+def _softmax(values: Tensor, graph: GraphOperator) -> Tensor:
+    top = torch.segment_reduce(values.detach(), "max", offsets=graph.rowptr, initial=-torch.inf)
+    top = top.masked_fill(top == -torch.inf, 0)  # a node without an edge to attend to
+    exponential = (values - top[graph.row]).exp()
+    total = _RowSum.apply(exponential, graph)
+    return exponential / total.clamp(min=torch.finfo(total.dtype).tiny)[graph.row]
 
 
 def _to_given_edges(values: Tensor, graph: GraphOperator) -> Tensor:

@@ -26,8 +26,7 @@ def alignment(field: Tensor, context: Tensor) -> Tensor:
         >>> alignment(torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[-1.0, 0.0], [1.0, 1.0]]))
         tensor([-1., nan])
     """
-    if field.shape != context.shape:
-        raise InvalidGraphError(f"expected a context of shape {list(field.shape)}, got {list(context.shape)}")
+    _check_context(field, context)
     norm = torch.linalg.vector_norm(field, dim=-1)
     context_norm = torch.linalg.vector_norm(context, dim=-1)
     cosine = torch.linalg.vecdot(field, context) / norm / context_norm
@@ -87,6 +86,9 @@ def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tenso
     Returns:
         A field of the same shape.
 
+    Raises:
+        InvalidGraphError: If the shapes do not fit.
+
     Example:
         >>> from gragr_explain.field import neighbour_mean
         >>> field = torch.tensor([[-1.0, 1.0], [1.0, 0.0]])
@@ -94,7 +96,15 @@ def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tenso
         >>> project_conflicts(field, context, detect_conflicts(field, context))[0]
         tensor([0., 1.])
     """
+    _check_context(field, context)
+    if conflict.shape != field.shape[:-1]:
+        raise InvalidGraphError(f"expected a mask of shape {list(field.shape[:-1])}, got {list(conflict.shape)}")
     norm = torch.linalg.vector_norm(context, dim=-1, keepdim=True)
     direction = context / torch.where(norm > 0, norm, 1)
     along = torch.linalg.vecdot(field, direction) * conflict
     return torch.addcmul(field, along.unsqueeze(-1), direction, value=-1)
+
+
+def _check_context(field: Tensor, context: Tensor) -> None:
+    if field.shape != context.shape:
+        raise InvalidGraphError(f"expected a context of shape {list(field.shape)}, got {list(context.shape)}")

@@ -157,12 +157,12 @@ def prepare(field: Tensor, graph: Graph, edge_weight: Tensor | None = None) -> G
         edge_weight: Weights of shape ``[num_edges]``, with an ``edge_index`` only.
 
     Raises:
-        InvalidTypeError: If the field is no floating-point tensor.
+        InvalidTypeError: If the field is no tensor of float32 or float64.
         InvalidGraphError: If the field is not a matrix with a row for each node of the graph.
     """
-    if not isinstance(field, Tensor) or not field.is_floating_point():
+    if not isinstance(field, Tensor) or field.dtype not in (torch.float32, torch.float64):
         got = field.dtype if isinstance(field, Tensor) else type(field).__name__
-        raise InvalidTypeError(f"expected a field of floating-point numbers, got {got}")
+        raise InvalidTypeError(f"expected a field of torch.float32 or torch.float64, got {got}")
     if field.dim() != 2:
         raise InvalidGraphError(f"expected a field of shape [num_nodes, channels], got {list(field.shape)}")
     if not isinstance(graph, GraphOperator):

@@ -20,7 +20,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, field: Tensor, graph: GraphOperator, transposed: bool) -> Tensor:
         ctx.graph, ctx.transposed = graph, transposed
-        return graph.matrix(field.dtype, transposed=transposed) @ field
+        with torch.autocast(field.device.type, enabled=False):  # sparse products have no lower precision
+            return graph.matrix(field.dtype, transposed=transposed) @ field
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:

@@ -84,7 +84,7 @@ def conjugate_gradient_smooth(
         A field of the same shape.
 
     Raises:
-        InvalidArgumentError: If ``lambda_smooth`` is negative or ``tolerance`` not positive.
+        InvalidArgumentError: If ``lambda_smooth`` or ``max_iterations`` is negative, or ``tolerance`` not positive.
         TrainingError: If the tolerance was not reached in ``max_iterations`` steps.
 
     Example:
@@ -94,6 +94,8 @@ def conjugate_gradient_smooth(
     """
     if not tolerance > 0:
         raise InvalidArgumentError(f"expected a tolerance above 0, got {tolerance}")
+    if max_iterations < 0:
+        raise InvalidArgumentError(f"expected max_iterations of at least 0, got {max_iterations}")
     graph = _system(field, graph, lambda_smooth, edge_weight)
     return _Solve.apply(field, graph, lambda_smooth, tolerance, max_iterations)
 
@@ -130,12 +132,12 @@ def _conjugate_gradients(
 
     solution = field / diagonal
     residual = field - apply(solution)
-    enough = tolerance * torch.linalg.vector_norm(field, dim=0)
+    scale = torch.linalg.vector_norm(field, dim=0)
     step = residual / diagonal
     energy = (residual * step).sum(0)
-    for _ in range(max_iterations):
+    for _ in range(max_iterations + 1):
         error = torch.linalg.vector_norm(residual, dim=0)
-        if bool((error <= enough).all()):
+        if bool((error <= tolerance * scale).all()):
             return solution
         image = apply(step)
         length = ratio(energy, (step * image).sum(0))
@@ -145,7 +147,7 @@ def _conjugate_gradients(
         next_energy = (residual * scaled).sum(0)
         step = scaled + ratio(next_energy, energy) * step
         energy = next_energy
-    worst = float(ratio(error, torch.linalg.vector_norm(field, dim=0)).max())
+    worst = float((error / scale.clamp(min=torch.finfo(scale.dtype).tiny)).max())
     raise TrainingError(
         f"smoothing did not reach a relative residual of {tolerance} in {max_iterations} steps, got {worst:.1e}"
     )

@@ -41,13 +41,13 @@ def save_history(history: GradientHistory, folder: Path) -> None:
     meta = {
         "format": FORMAT,
         "version": VERSION,
-        "sha256": hashlib.sha256(payload).hexdigest(),
         "num_nodes": history.num_nodes,
         "num_steps": history.num_steps,
         "counts": {name: record.count for name, record in history.fields.items()},
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
     }
+    meta["sha256"] = _digest(meta, payload)
     check_writable(folder)
     with atomic(folder / _TENSORS, folder / _META) as (tensor_file, meta_file):
         tensor_file.write_bytes(payload)
@@ -57,7 +57,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
 def load_history(folder: Path, device: torch.device) -> GradientHistory:
     """Read a history; see :meth:`GradientHistory.load`."""
     meta, payload = _read_meta(folder), _read(folder / _TENSORS)
-    if hashlib.sha256(payload).hexdigest() != meta.get("sha256"):
+    if _digest(meta, payload) != meta.get("sha256"):
         raise HistoryError(f"the gradient history in {folder} is damaged: {_TENSORS} does not match {_META}")
     try:
         tensors = {key: value.to(device) for key, value in load(payload).items()}
@@ -86,9 +86,16 @@ def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistor
     return history
 
 
+def _digest(meta: dict[str, Any], payload: bytes) -> str:
+    """The fingerprint of both files together."""
+    described = json.dumps({key: value for key, value in meta.items() if key != "sha256"}, sort_keys=True)
+    return hashlib.sha256(described.encode() + payload).hexdigest()
+
+
 def _read_meta(folder: Path) -> dict[str, Any]:
+    content = _read(folder / _META)
     try:
-        meta = json.loads(_read(folder / _META))
+        meta = json.loads(content)
     except ValueError as error:
         raise HistoryError(f"the gradient history in {folder} is damaged: {_META} is not JSON") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

@@ -58,7 +58,7 @@ def self_labels(log_probs: Tensor, y: Tensor | None, train_mask: Tensor | None) 
 
     Args:
         log_probs: Log-probabilities of shape ``[num_outputs, num_classes]``.
-        y: True class labels of shape ``[num_outputs]``.
+        y: True class labels of shape ``[num_outputs]`` or ``[num_outputs, 1]``, -1 where unknown.
         train_mask: Which of them the model is trained on, of shape ``[num_outputs]``.
 
     Returns:
@@ -67,5 +67,6 @@ def self_labels(log_probs: Tensor, y: Tensor | None, train_mask: Tensor | None) 
     predicted = log_probs.argmax(-1)
     if y is None or y.is_floating_point():
         return predicted
+    y = y.view_as(predicted)
     known = y >= 0 if train_mask is None else train_mask & (y >= 0)
     return torch.where(known, y, predicted)

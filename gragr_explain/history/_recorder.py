@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError
+from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError, UnsupportedModelError
 from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
@@ -42,6 +42,8 @@ class GradientRecorder:
     Raises:
         UnsupportedModelError: If the model has no message-passing layer.
         InvalidArgumentError: If ``self_field_every`` is not positive.
+        HistoryMismatchError: From a forward pass of the model while recording, if it is given another graph.
+        InvalidGraphError: Likewise, if labels or training mask do not fit the model's outputs.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -77,6 +79,7 @@ class GradientRecorder:
         self.history = GradientHistory()
         self._y = data.y if data is not None else None
         self._train_mask = data.get("train_mask") if data is not None else None
+        self._num_nodes = data.num_nodes if data is not None else None
         self._graph = None
         if count_conflicts and data is not None:
             self._graph = GraphOperator(data.edge_index, data.num_nodes or 0)
@@ -88,6 +91,7 @@ class GradientRecorder:
     def start(self) -> GradientHistory:
         """Begin to record, and return the history, which fills while the model trains."""
         if not self._started:
+            self._thin_weights()  # where an earlier recording ended is not the end any more
             self._running.enter_context(tap(self.model, self._on_forward))
             self._started = True
         self.history.attach(self.model)
@@ -114,16 +118,30 @@ class GradientRecorder:
         hidden = outputs[hidden_layer(outputs, output, self.layer)]
         if not hidden.requires_grad:
             return
+        self._check_hidden(hidden)
         step = self._forwards
         self._forwards += 1
         if step % self._weight_stride == 0:
             self._keep_weights(step)
-        if output.dim() <= 2 and output.size(0) == hidden.size(0):
+        if output.dim() <= 2 and output.shape[:1] == hidden.shape[:1]:
             self._on_predictions(hidden, output, step)
         hidden.register_hook(self._on_gradient)
 
+    def _check_hidden(self, hidden: Tensor) -> None:
+        if hidden.dim() != 2:
+            raise UnsupportedModelError(
+                f"expected a hidden representation of shape [num_nodes, channels], got {list(hidden.shape)}"
+            )
+        self._num_nodes = self._num_nodes or hidden.size(0)
+        if hidden.size(0) != self._num_nodes:
+            raise HistoryMismatchError(
+                f"expected every step to train on the same whole graph of {self._num_nodes} nodes, "
+                f"got one of {hidden.size(0)} nodes"
+            )
+
     def _on_predictions(self, hidden: Tensor, output: Tensor, step: int) -> None:
         due = step % self.self_field_every == 0
+        self._check_truth(output)
         if self._y is not None and self._y.is_floating_point():
             if due:
                 known = slice(None) if self._train_mask is None else self._train_mask
@@ -138,9 +156,20 @@ class GradientRecorder:
         self._trace("confidence", log_probs.detach().amax(-1).exp())
         self._trace("margin", margins(log_probs.detach(), label))
 
+    def _check_truth(self, output: Tensor) -> None:
+        if self._y is None:
+            return
+        expected = output.shape if self._y.is_floating_point() else output.shape[:1]
+        if self._y.numel() != expected.numel():
+            raise InvalidGraphError(f"expected labels y of shape {list(expected)}, got {list(self._y.shape)}")
+        if self._train_mask is not None and self._train_mask.shape != output.shape[:1]:
+            raise InvalidGraphError(
+                f"expected a train_mask of shape [{output.size(0)}], got {list(self._train_mask.shape)}"
+            )
+
     def _on_gradient(self, gradient: Tensor) -> None:
         step = self.history.num_steps
-        field = gradient.detach()
+        field = _full_precision(gradient.detach())
         norm = self._record("training", field)
         self._trace("norm", norm)
         if step in self.snapshots:
@@ -152,14 +181,9 @@ class GradientRecorder:
             self.history.conflict_count += conflict
 
     def _record(self, name: str, field: Tensor) -> Tensor:
-        field = field if field.dtype == torch.float64 else field.float()
-        record = self.history.fields.setdefault(name, FieldRecord.empty(field))
-        if record.mean.shape != field.shape:
-            raise HistoryMismatchError(
-                f"expected every step to train on the same whole graph of {record.mean.size(0)} nodes, "
-                f"got one of {field.size(0)} nodes"
-            )
-        return record.update(field)
+        if name not in self.history.fields:
+            self.history.fields[name] = FieldRecord.empty(field)
+        return self.history.fields[name].update(field)
 
     def _trace(self, name: str, value: Tensor) -> None:
         self.history.trajectories.setdefault(name, Trajectory(value.numel())).add(value)
@@ -169,8 +193,11 @@ class GradientRecorder:
         weights[step] = _copy_weights(self.model)
         if len(weights) > WEIGHT_SNAPSHOTS:
             self._weight_stride *= 2
-            for stale in [kept for kept in weights if kept % self._weight_stride]:
-                del weights[stale]
+            self._thin_weights()
+
+    def _thin_weights(self) -> None:
+        for stale in [kept for kept in self.history.weights if kept % self._weight_stride]:
+            del self.history.weights[stale]
 
 
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -178,4 +205,9 @@ def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _gradient(loss: Tensor, hidden: Tensor) -> Tensor:
-    return torch.autograd.grad(loss, hidden, retain_graph=True)[0]
+    (gradient,) = torch.autograd.grad(loss, hidden, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return _full_precision(gradient)
+
+
+def _full_precision(field: Tensor) -> Tensor:
+    return field if field.dtype == torch.float64 else field.float()

@@ -46,7 +46,7 @@ class FieldRecord:
         self.norm_square += deviation * (norm - self.norm_mean)
         cosine = torch.linalg.vecdot(field, self.last) / norm / torch.linalg.vector_norm(self.last, dim=-1)
         self.turn_count += cosine.isfinite()
-        self.turn_sum += cosine.nan_to_num(0, 0, 0)
+        self.turn_sum += cosine.nan_to_num(0, 0, 0).clamp(-1, 1)
         self.last.copy_(field)
         return norm
 

@@ -54,7 +54,7 @@ def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None
         UnsupportedModelError: If the model has no such layer.
     """
     if layer is None:
-        by_node = output.size(0) == outputs[-1].size(0)
+        by_node = output.shape[:1] == outputs[-1].shape[:1]
         return len(outputs) - 2 if by_node and len(outputs) > 1 else len(outputs) - 1
     if not -len(outputs) <= layer < len(outputs):
         raise UnsupportedModelError(f"expected a layer of the model's {len(outputs)}, got layer {layer}")
@@ -107,26 +107,30 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     Args:
         model: A model made of ``MessagePassing`` layers.
         listener: Called with the layers' outputs and the model's output, which are on the autograd graph. Passes
-            without autograd do not count.
+            without autograd do not count, nor do those of a copy that is made of the model meanwhile.
     """
+    layers = message_passing_layers(model)
     outputs: list[Tensor] = []
 
     def listening() -> bool:
         return model.training and torch.is_grad_enabled()
 
-    def begin(*_: Any) -> None:
-        outputs.clear()
+    def begin(module: nn.Module, _args: Any) -> None:
+        if module is model:
+            outputs.clear()
 
-    def keep(_layer: nn.Module, _args: Any, output: Any) -> None:
-        if listening():
+    def keep(module: nn.Module, _args: Any, output: Any) -> None:
+        if listening() and any(module is layer for layer in layers):
             outputs.append(output[0] if isinstance(output, tuple) else output)
 
-    def end(_model: nn.Module, _args: Any, output: Any) -> None:
+    def end(module: nn.Module, _args: Any, output: Any) -> None:
+        if module is not model:
+            return
         if listening() and outputs and isinstance(output, Tensor) and output.requires_grad:
             listener(list(outputs), output)
         outputs.clear()
 
-    handles = [layer.register_forward_hook(keep) for layer in message_passing_layers(model)]
+    handles = [layer.register_forward_hook(keep) for layer in layers]
     handles += [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
     try:
         yield

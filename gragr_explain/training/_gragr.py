@@ -20,7 +20,6 @@ from gragr_explain.history import (
     class_log_probs,
     hidden_layer,
     hidden_representation,
-    message_passing_layers,
     self_labels,
     tap,
 )
@@ -84,7 +83,6 @@ class GraGR(nn.Module):
         auxiliary_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        message_passing_layers(model)
         given = {
             "tau_mag": tau_mag,
             "tau_cos": tau_cos,
@@ -152,11 +150,13 @@ class GraGR(nn.Module):
         Raises:
             InvalidTypeError: If the graph, its labels or masks are of the wrong type.
             InvalidGraphError: If the graph or its labels cannot be trained on.
-            InvalidArgumentError: If ``epochs`` or ``patience`` is not positive.
-            UnsupportedModelError: If the model does not return a score per node and class.
+            InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, or ``lr`` or ``weight_decay`` negative.
+            UnsupportedModelError: If the model has nothing to train, or does not return a score per node and class.
             TrainingError: If the loss is not finite; the model then has the last weights whose loss was.
         """
-        check_training(self.model, data, epochs, patience)
+        lr = self.settings.lr if lr is None else lr
+        weight_decay = self.settings.weight_decay if weight_decay is None else weight_decay
+        check_training(self.model, data, epochs, patience, lr=lr, weight_decay=weight_decay)
         graph = GraphOperator(data.edge_index, data.x.size(0))
         history = GradientHistory()
         with ExitStack() as hooks:
@@ -169,8 +169,8 @@ class GraGR(nn.Module):
                 self.model,
                 data,
                 epochs=epochs,
-                lr=self.settings.lr if lr is None else lr,
-                weight_decay=self.settings.weight_decay if weight_decay is None else weight_decay,
+                lr=lr,
+                weight_decay=weight_decay,
                 patience=patience,
                 curves=history.curves,
                 progress=progress,
@@ -219,9 +219,12 @@ class GraGR(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Make room for what only a trained wrapper has, then load as every module does."""
+        device = next((parameter.device for parameter in self.model.parameters()), None)
+        self.reasoner = self.class_signal = None
         decoder, classifier = (state_dict.get(f"{prefix}reasoner.{name}.weight") for name in ("decoder", "classifier"))
         if decoder is not None and classifier is not None:
-            self.reasoner = Reasoner(decoder.size(0), classifier.size(0), decoder.size(1)).to(decoder.device)
+            self.reasoner = Reasoner(decoder.size(0), classifier.size(0), decoder.size(1)).to(device)
         signal = state_dict.get(f"{prefix}class_signal")
-        self.class_signal = None if signal is None else torch.empty_like(signal)
+        if signal is not None:
+            self.class_signal = torch.empty_like(signal, device=device)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from gragr_explain.history import message_passing_layers
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -40,12 +42,15 @@ def hyperparameters_of(model: nn.Module) -> Hyperparameters:
 
     A model made of layers that Table 5 does not list gets the row of ``GCN``.
 
+    Raises:
+        UnsupportedModelError: If the model has no message-passing layer.
+
     Example:
         >>> from torch_geometric.nn import GAT
         >>> hyperparameters_of(GAT(8, 8, num_layers=2, out_channels=3)).tau_cos
         -0.15
     """
-    kinds = " ".join(type(module).__name__ for module in model.modules())
+    kinds = " ".join(type(layer).__name__ for layer in message_passing_layers(model))
     for marker, name in (("GAT", "GAT"), ("GIN", "GIN"), ("SAGE", "GraphSAGE")):
         if marker in kinds:
             return TABLE_5[name]

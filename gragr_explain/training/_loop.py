@@ -23,20 +23,29 @@ Curves = dict[str, list[float]]
 """One number per epoch, by name."""
 
 
-def check_training(model: nn.Module, data: Data, epochs: int, patience: int | None) -> None:
+def check_training(
+    model: nn.Module, data: Data, epochs: int, patience: int | None, *, lr: float, weight_decay: float
+) -> None:
     """Check, before any work, that a model can be trained on a graph.
 
     Raises:
         InvalidTypeError: If the graph, its labels or masks are of the wrong type.
         InvalidGraphError: If the graph cannot be used, the model cannot take its features, it has no training node,
             or a training node has no class that the model knows.
-        InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, or there is patience but no validation.
-        UnsupportedModelError: If the model does not return a score per node and class.
+        InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, there is patience but no validation, or
+            ``lr`` or ``weight_decay`` is negative.
+        UnsupportedModelError: If the model has nothing to train, cannot be called with a graph, or does not return a
+            score per node and class.
     """
     check_data(data)
     num_nodes = data.x.size(0)
     if epochs < 1:
         raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
+    for name, number in (("lr", lr), ("weight_decay", weight_decay)):
+        if not 0 <= number < math.inf:
+            raise InvalidArgumentError(f"expected {name} in [0, inf), got {number}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
     for name in ("train_mask", "val_mask"):
         mask = data.get(name)
         if mask is not None and (not isinstance(mask, Tensor) or mask.dtype != torch.bool):
@@ -65,8 +74,12 @@ def _count_classes(model: nn.Module, data: Data) -> int:
     model.eval()
     try:
         output = model(data.x, data.edge_index, **forward_arguments(model, data))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except TypeError as error:
+        raise UnsupportedModelError(
+            f"expected a model to call as model(x, edge_index), got one where {error}"
+        ) from error
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidGraphError(
             f"the model cannot take features of shape {list(data.x.shape)} ({data.x.dtype}): {reason}"
         ) from error

@@ -1,0 +1,135 @@
+"""Where psi comes from: what was recorded, or the model as it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from gnns import explainer_for
+from torch_geometric.nn import GCN
+
+from gragr_explain import GradientContextExplainer, GradientHistory, GradientRecorder, GraGR
+from gragr_explain.context import GradientContext, psi_features
+from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidTypeError
+from gragr_explain.field import gradient_attention
+from gragr_explain.history import hidden_representation
+
+
+@pytest.fixture
+def trained(gcn, graph) -> GraGR:
+    graph.y = torch.arange(10) % 3
+    graph.train_mask = torch.arange(10) < 6
+    torch.manual_seed(0)
+    return GraGR(gcn).fit(graph, epochs=20, progress=False)
+
+
+def test_a_recorded_history_is_found_and_used(trained, graph):
+    explanation = explainer_for(trained)(graph.x, graph.edge_index, index=1)
+    assert explanation.psi_source == "self"
+    probability = trained(graph.x, graph.edge_index).softmax(-1).amax(-1).detach()
+    psi, valid = psi_features(trained.history.field("self"), graph.edge_index, probability)
+    torch.testing.assert_close(explanation.psi, psi)
+    assert torch.equal(explanation.psi_valid, valid)
+    torch.testing.assert_close(explanation.embedding, trained.reasoner(psi, valid).detach())
+    assert "trial learning step" not in explanation.rationale
+
+
+def test_the_history_is_found_on_the_bare_model_too(trained, graph):
+    wrapped = explainer_for(trained)(graph.x, graph.edge_index, index=1)
+    bare = explainer_for(trained.model)(graph.x, graph.edge_index, index=1)
+    assert bare.psi_source == "self"
+    assert torch.equal(bare.psi, wrapped.psi)
+    assert torch.equal(bare.edge_evidence, wrapped.edge_evidence)
+
+
+def test_a_history_of_anybodys_loop(gcn, graph):
+    with GradientRecorder(gcn, graph) as history:
+        F.cross_entropy(gcn(graph.x, graph.edge_index), torch.arange(10) % 3).backward()
+    assert explainer_for(gcn)(graph.x, graph.edge_index, index=1).psi_source == "self"
+    del history.fields["self"]
+    explanation = explainer_for(gcn)(graph.x, graph.edge_index, index=1)
+    assert explanation.psi_source == "training"
+    assert torch.equal(explanation.psi[:, 0], psi_features(history.field("training"), graph.edge_index)[0][:, 0])
+
+
+def test_post_hoc_psi_is_from_the_models_own_predictions(gcn, graph):
+    explanation = explainer_for(gcn)(graph.x, graph.edge_index, index=1)
+    assert explanation.psi_source == "post hoc"
+    hidden, output = hidden_representation(gcn.eval(), graph.x, graph.edge_index)
+    loss = F.cross_entropy(output, output.argmax(-1), reduction="sum")
+    (field,) = torch.autograd.grad(loss, hidden)
+    psi, valid = psi_features(field, graph.edge_index, output.softmax(-1).amax(-1).detach())
+    torch.testing.assert_close(explanation.psi, psi)
+    assert torch.equal(explanation.psi_valid, valid)
+    assert "trial learning step" in explanation.rationale
+
+
+def test_post_hoc_psi_of_a_phenomenon_is_from_its_labels(gcn, graph):
+    target = (torch.arange(10) + 1) % 3
+    explanation = explainer_for(gcn, kind="phenomenon")(graph.x, graph.edge_index, target=target, index=1)
+    hidden, output = hidden_representation(gcn.eval(), graph.x, graph.edge_index)
+    (field,) = torch.autograd.grad(F.cross_entropy(output, target, reduction="sum"), hidden)
+    psi, _ = psi_features(field, graph.edge_index, output.softmax(-1).amax(-1).detach())
+    torch.testing.assert_close(explanation.psi, psi)
+
+
+def test_history_can_be_left_out(trained, graph):
+    explanation = explainer_for(trained, GradientContextExplainer(history=False))(graph.x, graph.edge_index, index=1)
+    assert explanation.psi_source == "post hoc"
+
+
+def test_history_can_be_given(trained, graph, tmp_path):
+    trained.history.save(tmp_path)
+    loaded = GradientHistory.load(tmp_path)
+    other = GCN(3, 8, num_layers=2, out_channels=3)
+    other.load_state_dict(trained.model.state_dict())
+    explanation = explainer_for(other, GradientContextExplainer(history=loaded))(graph.x, graph.edge_index, index=1)
+    expected = explainer_for(trained)(graph.x, graph.edge_index, index=1)
+    assert explanation.psi_source == "self"
+    torch.testing.assert_close(explanation.psi, expected.psi)
+    torch.testing.assert_close(explanation.edge_evidence, expected.edge_evidence)
+
+
+def test_history_of_another_graph(trained, graph):
+    with pytest.raises(HistoryMismatchError, match=r"10 nodes, got one of 7; use .*history=False"):
+        explainer_for(trained)(torch.randn(7, 3), torch.tensor([[0, 1], [1, 2]]), index=1)
+    explainer = explainer_for(trained, GradientContextExplainer(history=False))
+    assert explainer(torch.randn(7, 3), torch.tensor([[0, 1], [1, 2]]), index=1).psi_source == "post hoc"
+
+
+def test_gradient_attention_weighs_the_edges(trained, graph):
+    def evidence(weight: float) -> torch.Tensor:
+        algorithm = GradientContextExplainer(history_weight=weight)
+        return explainer_for(trained, algorithm)(graph.x, graph.edge_index, index=1).edge_evidence
+
+    field = trained.history.field("self")
+    attention = gradient_attention(field / field.norm(dim=1).mean(), graph.edge_index, beta=2.0)
+    degree = torch.bincount(graph.edge_index[1], minlength=10)
+    expected = evidence(0.0) * (attention * degree[graph.edge_index[1]]) ** 0.5
+    torch.testing.assert_close(evidence(0.5), expected)
+    assert not torch.allclose(evidence(0.0), evidence(1.0))
+    without = explainer_for(trained, GradientContextExplainer(history=False))(graph.x, graph.edge_index, index=1)
+    assert torch.equal(evidence(0.0), without.edge_evidence)
+
+
+def test_psi_of_a_context_is_that_of_the_explanation(trained, graph):
+    explainer = explainer_for(trained)
+    explanation = explainer(graph.x, graph.edge_index, index=1)
+    context = explainer.algorithm.context(trained, graph.x, graph.edge_index, target=explanation.target)
+    assert isinstance(context.gradients, GradientContext)
+    assert torch.equal(context.gradients.psi, explanation.psi)
+
+
+@pytest.mark.parametrize("history", [True, "history", 3, {}])
+def test_what_is_no_history(history):
+    with pytest.raises(InvalidTypeError, match=f"got {type(history).__name__}"):
+        GradientContextExplainer(history=history)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"history_weight": 1.5}, "got 1.5"), ({"history_weight": float("nan")}, "nan"), ({"scope": "node"}, "'node'")],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        GradientContextExplainer(**arguments)

@@ -1,0 +1,404 @@
+"""Many explanations at once are those that one gets one at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import torch
+from gnns import BACKBONES, Embedded, Net, explainer_for
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.explain import GNNExplainer
+from torch_geometric.nn import APPNP, GCN, GATv2Conv, GCNConv, PairNorm, SAGEConv, TransformerConv
+
+from gragr_explain import GradientContextExplainer, GraGR, NodeExplanations, explain_many
+from gragr_explain.errors import (
+    GragrError,
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidIndexError,
+    InvalidTypeError,
+)
+from gragr_explain.explain import _many
+
+EVERYTHING = {"top_edges": 10_000, "top_features": 10_000, "progress": False}
+
+
+def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "model", texts: bool = True) -> None:
+    """Compare with ``explainer(..., index=node)``; explanations of weight below rounding may be missing."""
+    arguments = {name: data[name] for name in ("edge_weight", "edge_attr") if name in data}
+    written = explain_many(explainer, data, found.index, progress=False).rationales
+    target = data.y if kind == "phenomenon" else None
+    for row, node in enumerate(found.index.tolist()):
+        one = explainer(data.x, data.edge_index, target=target, index=node, **arguments)
+        expected = defaultdict(list)
+        for (source, end), weight in zip(data.edge_index.t().tolist(), one.edge_mask.tolist(), strict=True):
+            expected[source, end].append(weight)
+        got = defaultdict(list)
+        for source, end, weight in found.edges[row]:
+            got[source, end].append(weight)
+        assert got.keys() <= expected.keys()
+        for ends, weights in expected.items():
+            padded = sorted(got[ends] + [0.0] * (len(weights) - len(got[ends])))
+            assert padded == pytest.approx(sorted(weights), abs=1e-4), (node, ends)
+        weights = [weight for _, _, weight in found.edges[row]]
+        assert weights == sorted(weights, reverse=True)
+        assert all(0 < weight <= 1 for weight in weights)
+        if data.x.is_floating_point():
+            common = one.node_evidence.view(data.x.shape).sum(0).clamp(min=0)
+            common = common / max(float(common.max()), 1e-30)
+            features = torch.zeros_like(common)
+            for column, weight in found.features[row]:
+                features[column] = weight
+            torch.testing.assert_close(features, common, rtol=0, atol=1e-4)
+        if texts:
+            assert written[row].text == one.rationale
+        torch.testing.assert_close(found.embedding[row], one.embedding[node])
+        torch.testing.assert_close(found.context.psi, one.psi)
+
+
+def random_graph(seed: int, num_nodes: int, num_edges: int, *, loops: bool = True) -> Data:
+    """A directed graph with self-loops, duplicate edges and, mostly, isolated nodes."""
+    generator = torch.Generator().manual_seed(seed)
+    edge_index = torch.randint(0, num_nodes, (2, num_edges), generator=generator)
+    if not loops:
+        edge_index = edge_index[:, edge_index[0] != edge_index[1]]
+    edge_index = torch.cat([edge_index, edge_index[:, :2]], dim=1)
+    x = torch.randn(num_nodes, 3, generator=generator, dtype=torch.float64)
+    return Data(x=x, edge_index=edge_index)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(seed=st.integers(0, 10_000), num_nodes=st.integers(1, 12), num_edges=st.integers(0, 30))
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_equals_one_at_a_time(backbone, weighted, seed, num_nodes, num_edges):
+    torch.manual_seed(seed)
+    model = BACKBONES[backbone](3, 6, num_layers=2, out_channels=3).double()
+    data = random_graph(seed, num_nodes, num_edges)
+    if weighted and backbone == "GCN":
+        data.edge_weight = torch.rand(data.num_edges, dtype=torch.float64) + 0.1
+    explainer = explainer_for(model)
+    check_same(explainer, data, explain_many(explainer, data, **EVERYTHING))
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_equals_one_at_a_time_with_a_loop_at_every_node(backbone):
+    torch.manual_seed(0)
+    model = BACKBONES[backbone](3, 6, num_layers=2, out_channels=3).double()
+    data = random_graph(1, 9, 20, loops=False)
+    loops = torch.arange(9).expand(2, -1)
+    explainer = explainer_for(model)
+    for edge_index in (torch.cat([data.edge_index, loops], 1), torch.cat([loops, data.edge_index], 1)):
+        data.edge_index = edge_index
+        check_same(explainer, data, explain_many(explainer, data, **EVERYTHING))
+
+
+class Flow(nn.Module):
+    def __init__(self, flow: str):
+        super().__init__()
+        self.first, self.second = SAGEConv(3, 6, flow=flow), SAGEConv(6, 3, flow=flow)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+class Propagation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin, self.walk = nn.Linear(3, 3), APPNP(K=4, alpha=0.1)
+
+    def forward(self, x, edge_index, edge_weight=None):
+        return self.walk(self.lin(x), edge_index, edge_weight)
+
+
+class Attributes(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.first, self.second = layer(3, 6, edge_dim=2), layer(6, 3, edge_dim=2)
+
+    def forward(self, x, edge_index, edge_attr=None):
+        return self.second(self.first(x, edge_index, edge_attr).relu(), edge_index, edge_attr)
+
+
+class Cached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCNConv(3, 6, cached=True), GCNConv(6, 3, cached=True)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+class VirtualNode(nn.Module):
+    """Every prediction depends on the mean of the whole graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCNConv(3, 6), GCNConv(6, 3)
+
+    def forward(self, x, edge_index):
+        h = self.first(x, edge_index).relu()
+        return self.second(h + h.mean(0), edge_index)
+
+
+MODELS = {
+    "target_to_source": (lambda: Flow("target_to_source"), True),
+    "source_to_target": (lambda: Flow("source_to_target"), True),
+    "several hops in a layer": (Propagation, False),
+    "PairNorm": (lambda: GCN(3, 6, num_layers=2, out_channels=3, norm=PairNorm()), False),
+    "virtual node": (VirtualNode, False),
+    "cached": (Cached, False),
+    "batch norm": (lambda: GCN(3, 6, num_layers=2, out_channels=3, norm="batch_norm"), True),
+    "jumping knowledge": (lambda: GCN(3, 6, num_layers=3, out_channels=3, jk="cat"), True),
+    "GATv2": (lambda: Attributes(GATv2Conv), True),
+    "transformer": (lambda: Attributes(TransformerConv), True),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_that_fit_into_computation_graphs_and_models_that_do_not(name, monkeypatch):
+    torch.manual_seed(0)
+    build, as_union = MODELS[name]
+    model, data = build().double(), random_graph(3, 24, 40, loops=False)
+    if name in ("GATv2", "transformer"):
+        data.edge_attr = torch.randn(data.num_edges, 2, dtype=torch.float64)
+    explainer = explainer_for(model)
+    sizes = []
+    whole = _many._Job._whole
+    monkeypatch.setattr(_many._Job, "_whole", lambda job, batch: sizes.append(batch.numel()) or whole(job, batch))
+
+    found = explain_many(explainer, data, **EVERYTHING)
+
+    assert sizes == ([] if as_union else [1] * 24)
+    check_same(explainer, data, found)
+
+
+def test_a_phenomenon_has_its_labels_explained():
+    torch.manual_seed(0)
+    model, data = GCN(3, 6, num_layers=2, out_channels=3).double(), random_graph(4, 10, 25)
+    data.y = torch.arange(10) % 3
+    explainer = explainer_for(model, kind="phenomenon")
+    found = explain_many(explainer, data, **EVERYTHING)
+    check_same(explainer, data, found, kind="phenomenon")
+    assert torch.equal(found.label, data.y)
+    del data.y
+    with pytest.raises(InvalidGraphError, match=r"labels data\.y"):
+        explain_many(explainer, data, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "returns"),
+    [("binary_classification", "raw"), ("binary_classification", "probs"), ("regression", "raw")]
+    + [("multiclass_classification", returns) for returns in ("log_probs", "probs")],
+)
+def test_modes(mode, returns):
+    torch.manual_seed(0)
+    model, data = Net(mode, "node", returns).double(), random_graph(5, 10, 25)
+    explainer = explainer_for(model, mode=mode, returns=returns)
+    found = explain_many(explainer, data, **EVERYTHING)
+    check_same(explainer, data, found)
+    assert found.confidence.shape == (10,)
+    assert bool(found.confidence.isnan().all()) == (mode == "regression")
+    assert found.label is None
+    assert found.prediction.shape == found.all_predictions.shape == (10,)
+
+
+def test_a_trained_model_with_its_history():
+    torch.manual_seed(0)
+    data = random_graph(6, 20, 50)
+    data.y, data.train_mask = torch.arange(20) % 3, torch.arange(20) < 10
+    trained = GraGR(GCN(3, 6, num_layers=2, out_channels=3).double()).fit(data, epochs=10, progress=False)
+    explainer = explainer_for(trained)
+    found = explain_many(explainer, data, **EVERYTHING)
+    assert found.context.source == "self"
+    check_same(explainer, data, found, texts=False)
+    for row, rationale in enumerate(found.rationales):  # here the true label is known
+        assert ("is wrong" in rationale.text) == (int(found.prediction[row]) != int(data.y[row]))
+    assert torch.equal(found.label, data.y)
+
+
+def test_the_auxiliary_signal_is_of_the_whole_graph():
+    torch.manual_seed(0)
+    data = random_graph(6, 20, 50)
+    data.y, data.train_mask = torch.arange(20) % 3, torch.arange(20) < 10
+    trained = GraGR(GCN(3, 6, num_layers=2, out_channels=3).double(), auxiliary_weight=0.5)
+    trained.fit(data, epochs=5, progress=False)
+    del data.y
+    explainer = explainer_for(trained)
+    check_same(explainer, data, explain_many(explainer, data, [3, 5], **EVERYTHING))
+
+
+def test_what_is_found():
+    torch.manual_seed(0)
+    model, data = GCN(3, 6, num_layers=2, out_channels=3).double().eval(), random_graph(7, 15, 40)
+    data.y = torch.full((15,), -1)
+    data.y[2] = 1
+    output = model(data.x, data.edge_index)
+    algorithm = GradientContextExplainer(class_names=["a", "b", "c"], feature_names=["x", "y", "z"])
+    found = explain_many(explainer_for(model, algorithm), data, [2, 0, 14], top_edges=2, top_features=1, progress=False)
+    assert len(found) == 3
+    assert found.index.tolist() == [2, 0, 14]
+    assert torch.equal(found.prediction, output.argmax(-1)[[2, 0, 14]])
+    assert torch.equal(found.all_predictions, output.argmax(-1))
+    torch.testing.assert_close(found.confidence, output.softmax(-1).amax(-1)[[2, 0, 14]].detach())
+    assert found.label.tolist() == [1, -1, -1]
+    assert found.embedding.shape == (3, 16)
+    assert found.hidden.shape == (15, 6)
+    assert found.context.num_nodes == 15
+    assert all(len(edges) <= 2 for edges in found.edges)
+    assert all(len(features) <= 1 for features in found.features)
+    assert len(found.edges) == len(found.features) == len(found.rationales) == 3
+    assert (found.class_names, found.feature_names) == (["a", "b", "c"], ["x", "y", "z"])
+    assert "true label" in found.rationales[0].text
+    assert "true label" not in found.rationales[1].text
+    whole = explain_many(explainer_for(model, algorithm), data, [2], progress=False)
+    assert found.edges[0] == whole.edges[0][:2]
+
+
+@pytest.mark.parametrize(
+    ("index", "nodes"),
+    [
+        (None, list(range(10))),
+        (4, [4]),
+        ([4, 2], [4, 2]),
+        ([3, 3], [3, 3]),
+        (torch.tensor([9, 0]), [9, 0]),
+        (torch.tensor(5), [5]),
+        (torch.arange(10) % 4 == 1, [1, 5, 9]),
+        ([], []),
+        (torch.zeros(10, dtype=torch.bool), []),
+        (range(2, 4), [2, 3]),
+    ],
+)
+def test_forms_of_an_index(index, nodes):
+    torch.manual_seed(0)
+    model, data = GCN(3, 6, num_layers=2, out_channels=3).double(), random_graph(8, 10, 30)
+    explainer = explainer_for(model)
+    found = explain_many(explainer, data, index, **EVERYTHING)
+    assert found.index.tolist() == nodes
+    assert len(found.rationales) == len(found.edges) == len(found.features) == len(found) == len(nodes)
+    assert found.embedding.shape == (len(nodes), 16)
+    check_same(explainer, data, found)
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_memory_does_not_change_the_result(backbone, monkeypatch):
+    torch.manual_seed(0)
+    data = random_graph(9, 300, 1500)
+    data.x = torch.randn(300, 64, dtype=torch.float64)
+    model = BACKBONES[backbone](64, 16, num_layers=2, out_channels=3).double()
+    explainer = explainer_for(model)
+    batches = []
+    evidence = _many._Job._evidence
+    monkeypatch.setattr(
+        _many._Job, "_evidence", lambda job, batch, union: batches.append(batch.numel()) or evidence(job, batch, union)
+    )
+    plenty = explain_many(explainer, data, progress=False)
+    at_most, batches[:] = max(batches), []
+    tiny = explain_many(explainer, data, memory_mb=1, progress=False)
+    assert max(batches) < at_most
+    assert sum(batches) == 300
+    assert tiny.rationales == plenty.rationales
+    for few, many in zip(tiny.edges, plenty.edges, strict=True):
+        assert [weight for *_, weight in few] == pytest.approx([weight for *_, weight in many])
+
+
+@pytest.mark.parametrize("edges", [[], [(0, 0), (1, 1)], [(0, 1)]])
+def test_graphs_almost_without_edges(edges):
+    torch.manual_seed(0)
+    data = Data(x=torch.randn(4, 3).double(), edge_index=torch.tensor(edges, dtype=torch.long).view(-1, 2).t())
+    for build in BACKBONES.values():
+        explainer = explainer_for(build(3, 6, num_layers=2, out_channels=3).double())
+        found = explain_many(explainer, data, **EVERYTHING)
+        check_same(explainer, data, found)
+        assert found.edges[3] == []
+
+
+@pytest.mark.parametrize("shape", [(10,), (10, 1)])
+def test_integer_features(shape):
+    torch.manual_seed(0)
+    data = random_graph(8, 10, 30)
+    data.x = (torch.arange(10) % 7).view(shape)
+    explainer = explainer_for(Embedded(), nodes=None)
+    found = explain_many(explainer, data, **EVERYTHING)
+    assert all(features == [] for features in found.features)
+    check_same(explainer, data, found, texts=False)
+
+
+def test_progress_bar(capsys):
+    torch.manual_seed(0)
+    model, data = GCN(3, 6, num_layers=2, out_channels=3).double(), random_graph(8, 10, 30)
+    explain_many(explainer_for(model), data)
+    assert "10/10" in capsys.readouterr().err
+    explain_many(explainer_for(model), data, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+# what is refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job():
+    torch.manual_seed(0)
+    return explainer_for(GCN(3, 6, num_layers=2, out_channels=3).double()), random_graph(8, 10, 30)
+
+
+def test_another_algorithm(job):
+    explainer = explainer_for(job[0].model, GNNExplainer())
+    with pytest.raises(InvalidTypeError, match="got GNNExplainer"):
+        explain_many(explainer, job[1], progress=False)
+
+
+@pytest.mark.parametrize("level", ["graph", "edge"])
+def test_another_task_level(level, job):
+    with pytest.raises(InvalidArgumentError, match=f"'{level}'"):
+        explain_many(explainer_for(job[0].model, level=level), job[1], progress=False)
+
+
+@pytest.mark.parametrize("name", ["top_edges", "top_features", "memory_mb"])
+def test_numbers_that_are_not_positive(name, job):
+    with pytest.raises(InvalidArgumentError, match=f"{name} of at least 1, got 0"):
+        explain_many(*job, progress=False, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        (10, InvalidIndexError),
+        ([0, -1], InvalidIndexError),
+        ("all", InvalidTypeError),
+        ([0.5], InvalidTypeError),
+        (torch.ones(3, dtype=torch.bool), InvalidIndexError),
+        ([[0], [1, 2]], InvalidTypeError),
+    ],
+)
+def test_bad_indices(index, error, job):
+    with pytest.raises(error, match="got") as caught:
+        explain_many(*job, index, progress=False)
+    assert isinstance(caught.value, GragrError)
+
+
+def test_what_is_no_graph(job):
+    with pytest.raises(InvalidTypeError, match="got dict"):
+        explain_many(job[0], {}, progress=False)
+    with pytest.raises(InvalidGraphError, match="without x"):
+        explain_many(job[0], Data(edge_index=job[1].edge_index), progress=False)
+
+
+def test_features_that_are_not_finite(job):
+    job[1].x[3] = torch.inf
+    with pytest.raises(InvalidGraphError, match="first in 3"):
+        explain_many(*job, progress=False)
+
+
+def test_a_history_of_another_graph(job):
+    explainer, data = job
+    data.y, data.train_mask = torch.zeros(10).long(), torch.ones(10, dtype=torch.bool)
+    trained = GraGR(explainer.model).fit(data, epochs=2, progress=False)
+    with pytest.raises(HistoryMismatchError, match="10 nodes, got one of 12"):
+        explain_many(explainer_for(trained), random_graph(2, 12, 20), progress=False)

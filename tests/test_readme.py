@@ -1,0 +1,32 @@
+"""The first Python of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
+from torch_geometric.utils import barabasi_albert_graph
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_five_lines_of_the_readme():
+    code = re.search(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert code is not None, "README.md has no block of Python"
+    torch.manual_seed(0)
+    y = torch.arange(60) % 3
+    data = Data(x=torch.randn(60, 8), edge_index=barabasi_albert_graph(60, 2), y=y)
+    data.x[:, :3] += torch.nn.functional.one_hot(y, 3)
+    data.train_mask, data.val_mask = torch.arange(60) < 40, torch.arange(60) >= 40
+    names = {"data": data, "model": GCN(8, 16, num_layers=2, out_channels=3)}
+
+    exec(compile(code[1], str(README), "exec"), names)
+
+    explanation = names["explanation"]
+    assert explanation.psi_source == "self"
+    assert explanation.psi.shape == (60, 6)
+    assert explanation.edge_mask.shape == (data.num_edges,)
+    assert explanation.rationale
