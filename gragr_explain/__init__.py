@@ -1,12 +1,18 @@
 """Explain graph neural networks by how they learned.
 
->>> from gragr_explain import GraGR, GradientContextExplainer
+Example:
+    >>> from gragr_explain import GraGR, GradientContextExplainer
 """
 
-from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
-from gragr_explain.history import GradientHistory, GradientRecorder
-from gragr_explain.report import export
-from gragr_explain.training import GraGR
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
+    from gragr_explain.history import GradientHistory, GradientRecorder
+    from gragr_explain.rationale import LLMWriter, TemplateWriter
+    from gragr_explain.report import export
+    from gragr_explain.training import GraGR
 
 __version__ = "0.1.0"
 
@@ -15,7 +21,32 @@ __all__ = [
     "GradientContextExplainer",
     "GradientHistory",
     "GradientRecorder",
+    "LLMWriter",
     "NodeExplanations",
+    "TemplateWriter",
     "explain_many",
     "export",
 ]
+
+_HOMES = {
+    "GraGR": "training",
+    "GradientContextExplainer": "explain",
+    "GradientHistory": "history",
+    "GradientRecorder": "history",
+    "LLMWriter": "rationale",
+    "NodeExplanations": "explain",
+    "TemplateWriter": "rationale",
+    "explain_many": "explain",
+    "export": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: torch takes seconds, which ``--help`` need not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

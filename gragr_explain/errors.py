@@ -41,6 +41,10 @@ class HistoryMismatchError(HistoryError):
     """A gradient history belongs to another graph."""
 
 
+class CheckpointError(GragrError, ValueError):
+    """A saved model is missing, damaged, foreign, or written by a newer version."""
+
+
 class DatasetError(GragrError, ValueError):
     """A data set is unknown, missing or unreadable."""
 

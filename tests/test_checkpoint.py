@@ -9,7 +9,7 @@ from torch_geometric.nn import GCN
 
 from gragr_explain import GraGR
 from gragr_explain.checkpoint import build_model, load_checkpoint, save_checkpoint
-from gragr_explain.errors import HistoryError, InvalidArgumentError, OutputError, UnsupportedModelError
+from gragr_explain.errors import CheckpointError, HistoryError, InvalidArgumentError, OutputError, UnsupportedModelError
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import TABLE_5
 
@@ -83,12 +83,12 @@ def test_an_interrupted_save_is_recognised(graph, tmp_path, monkeypatch):
     monkeypatch.setattr(GradientHistory, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(trained, tmp_path, dataset="Cora")
-    with pytest.raises(InvalidArgumentError, match=r"has no model\.json, so that it is .* not complete"):
+    with pytest.raises(CheckpointError, match=r"has no model\.json, so that it is .* not complete"):
         load_checkpoint(tmp_path)
 
 
 def test_a_missing_folder(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"'.*nowhere' does not exist"):
+    with pytest.raises(CheckpointError, match=r"'.*nowhere' does not exist"):
         load_checkpoint(tmp_path / "nowhere")
 
 
@@ -103,15 +103,15 @@ def change(path, **entries):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (lambda folder: cut(folder / "model.safetensors"), InvalidArgumentError, "is damaged: model.safetensors"),
-        (lambda folder: (folder / "model.safetensors").unlink(), InvalidArgumentError, "cannot read"),
-        (lambda folder: (folder / "model.json").write_text("{"), InvalidArgumentError, "model.json is not JSON"),
-        (lambda folder: (folder / "model.json").write_text("{}"), InvalidArgumentError, "got another model.json"),
-        (lambda folder: change(folder / "model.json", version=2), InvalidArgumentError, "version 2.*please upgrade"),
-        (lambda folder: change(folder / "model.json", model={}), InvalidArgumentError, "does not fit"),
+        (lambda folder: cut(folder / "model.safetensors"), CheckpointError, "is damaged: model.safetensors"),
+        (lambda folder: (folder / "model.safetensors").unlink(), CheckpointError, "cannot read"),
+        (lambda folder: (folder / "model.json").write_text("{"), CheckpointError, "model.json is not JSON"),
+        (lambda folder: (folder / "model.json").write_text("{}"), CheckpointError, "got another model.json"),
+        (lambda folder: change(folder / "model.json", version=2), CheckpointError, "version 2.*please upgrade"),
+        (lambda folder: change(folder / "model.json", model={}), CheckpointError, "does not fit"),
         (
             lambda folder: change(folder / "model.json", model={"name": "GCN", "in_channels": 5, "out_channels": 3}),
-            InvalidArgumentError,
+            CheckpointError,
             "does not fit",
         ),
         (lambda folder: (folder / "history" / "history.json").unlink(), HistoryError, "history"),

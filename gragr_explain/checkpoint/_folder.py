@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from gragr_explain import __version__
 from gragr_explain.checkpoint._backbone import build_model, rebuild_arguments
-from gragr_explain.errors import InvalidArgumentError, OutputError
+from gragr_explain.errors import CheckpointError, OutputError
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import GraGR
@@ -85,14 +85,14 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """Read what :func:`save_checkpoint` has written.
 
     Raises:
-        InvalidArgumentError: If the folder is missing, not complete, damaged, foreign, or written by a newer version.
+        CheckpointError: If the folder is missing, not complete, damaged, foreign, or written by a newer version.
         HistoryError: If the history in it is.
     """
     folder = Path(folder)
     manifest = _read_manifest(folder)
     payload = _read(folder / _WEIGHTS)
     if hashlib.sha256(payload).hexdigest() != manifest.get("sha256"):
-        raise InvalidArgumentError(f"the model in '{folder}' is damaged: {_WEIGHTS} does not match {_MANIFEST}")
+        raise CheckpointError(f"the model in '{folder}' is damaged: {_WEIGHTS} does not match {_MANIFEST}")
     try:
         trained = GraGR(
             build_model(**manifest["model"]),
@@ -104,9 +104,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         recorded = bool(manifest["history"])
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidArgumentError(
-            f"the model in '{folder}' is damaged: {_MANIFEST} does not fit it ({reason})"
-        ) from error
+        raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} does not fit it ({reason})") from error
     if recorded:
         GradientHistory.load(folder / _HISTORY).attach(trained.model)
     return checkpoint
@@ -118,16 +116,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         state = (
             "does not exist" if not folder.is_dir() else f"has no {_MANIFEST}, so that it is another's or not complete"
         )
-        raise InvalidArgumentError(f"expected a folder that `gragr-explain train` has written: '{folder}' {state}")
+        raise CheckpointError(f"expected a folder that `gragr-explain train` has written: '{folder}' {state}")
     try:
         manifest = json.loads(_read(path))
     except ValueError as error:
-        raise InvalidArgumentError(f"the model in '{folder}' is damaged: {_MANIFEST} is not JSON") from error
+        raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} is not JSON") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InvalidArgumentError(f"expected a model of gragr-explain in '{folder}', got another {_MANIFEST}")
+        raise CheckpointError(f"expected a model of gragr-explain in '{folder}', got another {_MANIFEST}")
     version = manifest.get("version")
     if not isinstance(version, int) or version > VERSION:
-        raise InvalidArgumentError(
+        raise CheckpointError(
             f"the model in '{folder}' has format version {version!r}, this gragr-explain reads up to {VERSION}; "
             "please upgrade"
         )
@@ -138,4 +136,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidArgumentError(f"cannot read '{path}' ({error.strerror or error})") from error
+        raise CheckpointError(f"cannot read '{path}' ({error.strerror or error})") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -43,8 +43,10 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
     masked = [layer for layer in message_passing_layers(model) if layer.explain is not False]
     handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
     handles += [layer.register_message_forward_hook(multiply) for layer in masked]
+    eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
-        yield
+        with eager:
+            yield
     finally:
         for handle in handles:
             handle.remove()

@@ -60,8 +60,10 @@ class LLMWriter:
         self._model, self._tokenizer = load_language_model(model, self._device, dtype)
         windows = [self._tokenizer.model_max_length, getattr(self._model.config, "max_position_embeddings", None)]
         self._room = max(min(window for window in windows if window) - max_new_tokens, 0)
-        special = sorted(filter(str.strip, self._tokenizer.all_special_tokens), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, special)) or r"(?!)")
+        special = {token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        special |= set(self._tokenizer.all_special_tokens)
+        longest_first = sorted(filter(str.strip, special), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def __call__(self, facts: Sequence[Facts]) -> list[Rationale]:
         """Write one rationale for each of ``facts``.

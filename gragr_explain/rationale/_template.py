@@ -30,9 +30,10 @@ _ROLES = {
 class TemplateWriter:
     """Write rationales from a template: deterministic, in plain words, and only what is valid.
 
-    A text says what was predicted and how confidently, which neighbours and features mattered, what the six psi
-    features tell in the words of their bands, how far all of this can be relied on, and, where there is reason for
-    doubt, what to do. A psi entry that is undefined is said to be unknown.
+    A text says what was predicted and how confidently, which neighbours and features mattered, what psi tells in the
+    words of its bands (conflict, stability and role, and of the others the one that is furthest from typical), how
+    far all of this can be relied on, and, where there is reason for doubt, what to do. A psi entry that is undefined
+    is said to be unknown.
 
     Example:
         >>> from gragr_explain.rationale import Facts, TemplateWriter
@@ -48,7 +49,7 @@ class TemplateWriter:
 
 
 def write(facts: Facts) -> str:
-    """Write the text of one rationale, four to six sentences."""
+    """Write the text of one rationale, three to six sentences."""
     sentences = [_prediction(facts), _support(facts), *_learning(facts), _verdict(facts), _action(facts)]
     return " ".join(_capitalise(sentence) + "." for sentence in sentences if sentence)
 
@@ -83,12 +84,14 @@ def _support(facts: Facts) -> str:
 
 
 def _learning(facts: Facts) -> list[str]:
-    """Say what psi tells: conflict and stability first, then the rest, then what is unknown."""
+    """Say what psi tells: conflict and stability, what else stands out most, the role, and what is unknown."""
     recorded = facts.source != "post hoc"
     when = "while the model learned" if recorded else "in a trial learning step, as training was not recorded"
     known = {fact.name: fact for fact in facts.psi if fact.valid}
     first = [_meaning(known[name]) for name in ("conflict", "stability") if name in known]
-    rest = [_meaning(known[name]) for name in ("influence", "confidence", "receptiveness") if name in known]
+    others = [known[name] for name in ("influence", "confidence", "receptiveness") if name in known]
+    telling = [fact for fact in others if fact.band != "medium"] if first else others
+    rest = [_meaning(max(telling, key=_distance_from_typical))] if telling else []
     if facts.known_role:
         rest.append(f"its role was that of {_ROLES.get(facts.known_role, facts.known_role)}")
     unknown = [title for name, title in TITLES.items() if name not in known or (name == "role" and not facts.role)]
@@ -102,6 +105,10 @@ def _learning(facts: Facts) -> list[str]:
         verb = "is" if len(unknown) == 1 else "are"
         sentences[-1] += f"; its {join_words(unknown)} {verb} not known, as there are too few neighbours that learned"
     return sentences
+
+
+def _distance_from_typical(fact: PsiFact) -> float:
+    return 0.0 if fact.rank is None else abs(fact.rank - 0.5)
 
 
 def _meaning(fact: PsiFact) -> str:

@@ -53,10 +53,11 @@ def show_percent(share: float) -> str:
     """Write a share in [0, 1] in percent, finer where whole percents would read as never or always.
 
     Example:
-        >>> show_percent(0.934), show_percent(0.9973)
-        ('93%', '99.7%')
+        >>> show_percent(0.934), show_percent(0.9973), show_percent(0.9996)
+        ('93%', '99.7%', '99.96%')
     """
-    return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 or share in (0, 1) else f"{100 * share:.1f}%"
+    shown = [f"{100 * share:.{digits}f}" for digits in range(4)]
+    return next((text for text in shown if 0 < float(text) < 100), shown[0]) + "%"
 
 
 def join_words(words: Sequence[str]) -> str:

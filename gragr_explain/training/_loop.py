@@ -29,7 +29,7 @@ def check_training(
     """Check, before any work, that a model can be trained on a graph.
 
     Raises:
-        InvalidTypeError: If the graph, its labels or masks are of the wrong type.
+        InvalidTypeError: If the graph, its labels or masks, or a number of epochs, are of the wrong type.
         InvalidGraphError: If the graph cannot be used, the model cannot take its features, it has no training node,
             or a training node has no class that the model knows.
         InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, there is patience but no validation, or
@@ -39,6 +39,9 @@ def check_training(
     """
     check_data(data)
     num_nodes = data.x.size(0)
+    for name, count in (("epochs", epochs), ("patience", patience)):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+            raise InvalidTypeError(f"expected {name} as an integer, got {count!r}")
     if epochs < 1:
         raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
     for name, number in (("lr", lr), ("weight_decay", weight_decay)):

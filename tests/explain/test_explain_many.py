@@ -72,7 +72,7 @@ def random_graph(seed: int, num_nodes: int, num_edges: int, *, loops: bool = Tru
     return Data(x=x, edge_index=edge_index)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(seed=st.integers(0, 10_000), num_nodes=st.integers(1, 12), num_edges=st.integers(0, 30))
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("backbone", list(BACKBONES))

@@ -23,7 +23,7 @@ from torch_geometric.nn import (
 from torch_geometric.nn.models import DeepGCNLayer
 from torch_geometric.utils import k_hop_subgraph, to_undirected
 
-from gragr_explain import GradientRecorder
+from gragr_explain import GradientRecorder, GraGR
 from gragr_explain.errors import (
     GragrError,
     InvalidGraphError,
@@ -147,6 +147,18 @@ def test_frozen_parameters_change_nothing(graph):
         assert torch.equal(explanation[name], expected[name]), name
     assert explanation.rationale == expected.rationale
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_compiled_models(inside, graph):
+    torch.manual_seed(0)
+    model = GCN(3, 8, num_layers=2, out_channels=4)
+    expected = explainer_for(model)(graph.x, graph.edge_index, index=1)
+    compiled = torch.compile(model, backend="eager")
+    compiled = GraGR(compiled) if inside else compiled
+    explanation = explainer_for(compiled)(graph.x, graph.edge_index, index=1)
+    torch.testing.assert_close(explanation.edge_evidence, expected.edge_evidence)
+    torch.testing.assert_close(explanation.node_evidence, expected.node_evidence)
 
 
 @pytest.mark.parametrize("shape", [(10,), (10, 1)])

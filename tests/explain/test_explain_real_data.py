@@ -44,7 +44,7 @@ def probability_fidelity(explainer, data: Data, node: int, label: int, edges: to
 @pytest.mark.parametrize("name", ["cora", "texas"])
 def test_top_edges_beat_a_random_choice(name, backbone, request):
     data = request.getfixturevalue(name)
-    trained = train(backbone, data, epochs=15)
+    trained = train(backbone, data, epochs=40)
     explainer = explainer_for(trained, nodes=None)
     ours, chance = [], []
     generator = torch.Generator().manual_seed(0)

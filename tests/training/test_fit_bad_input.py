@@ -80,6 +80,9 @@ TABLE = {
     "short val_mask": (change(val_mask=torch.ones(29).bool()), {}, InvalidGraphError, r"val_mask.*got \[29\]"),
     "no epochs": (change(), {"epochs": 0}, InvalidArgumentError, "at least 1 epoch, got 0"),
     "negative epochs": (change(), {"epochs": -3}, InvalidArgumentError, "got -3"),
+    "epochs as text": (change(), {"epochs": "3"}, InvalidTypeError, "epochs as an integer, got '3'"),
+    "half an epoch": (change(), {"epochs": 2.5}, InvalidTypeError, "got 2.5"),
+    "patience for ever": (change(), {"patience": float("inf")}, InvalidTypeError, "patience as an integer, got inf"),
     "no patience": (change(), {"patience": 0}, InvalidArgumentError, "patience=0"),
     "patience without val_mask": (drop("val_mask"), {"patience": 5}, InvalidArgumentError, "val_mask"),
     "patience with empty val_mask": (
