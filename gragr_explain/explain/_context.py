@@ -13,7 +13,7 @@ from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError
 from gragr_explain.explain._objective import confidences, predictions, support
 from gragr_explain.field import GraphOperator, gradient_attention
-from gragr_explain.history import GradientHistory, hidden_representation
+from gragr_explain.history import GradientHistory, hidden_representation, message_edges
 
 BETA = 2.0
 """Sharpness of the gradient attention: Table 5's value at the end of training."""
@@ -32,6 +32,7 @@ class ModelContext:
         confidence: The probability of each prediction, ``[num_outputs]``; ``None`` for regression.
         attention: For each edge, its gradient attention (eq. 5) times the number of the target's neighbours, so that
             1 is uniform, ``[num_edges]``.
+        messages: Sender and receiver of each edge's message, ``[2, num_edges]``.
     """
 
     gradients: GradientContext
@@ -41,6 +42,7 @@ class ModelContext:
     prediction: Tensor
     confidence: Tensor | None
     attention: Tensor
+    messages: Tensor
 
 
 def model_context(
@@ -84,15 +86,15 @@ def model_context(
             )
     hidden, output = hidden.detach(), output.detach()
     prediction, confidence = predictions(output, config), confidences(output, config)
-    graph = GraphOperator(edge_index, x.size(0))
+    messages = message_edges(model, edge_index)
+    graph = GraphOperator(messages, x.size(0))
     by_node = config.task_level == ModelTaskLevel.node and confidence is not None
     gradients = GradientContext.from_field(field, graph, source, confidence if by_node else None, scope=scope)
     reasoner = _reasoner(model, gradients, hidden, prediction if by_node else None)
     with torch.no_grad():
         embedding = reasoner(gradients.psi, gradients.valid)
-    return ModelContext(
-        gradients, embedding, hidden, output, prediction, confidence, _relative_attention(field, graph, edge_index)
-    )
+    attention = _relative_attention(field, graph, messages)
+    return ModelContext(gradients, embedding, hidden, output, prediction, confidence, attention, messages)
 
 
 def _recorded_field(history: GradientHistory, num_nodes: int, device: torch.device) -> tuple[Tensor, str]:
@@ -121,8 +123,8 @@ def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, pred
     return reasoner.fit(gradients.psi, gradients.valid, hidden, prediction)
 
 
-def _relative_attention(field: Tensor, graph: GraphOperator, edge_index: Tensor) -> Tensor:
+def _relative_attention(field: Tensor, graph: GraphOperator, messages: Tensor) -> Tensor:
     unit = torch.linalg.vector_norm(field, dim=-1).mean()
     scaled = field / torch.where(unit > 0, unit, 1)
-    relative = gradient_attention(scaled, graph, BETA) * graph.degree[edge_index[1]]
-    return torch.where(edge_index[0] == edge_index[1], 1.0, relative)
+    relative = gradient_attention(scaled, graph, BETA) * graph.degree[messages[1]]
+    return torch.where(messages[0] == messages[1], 1.0, relative)

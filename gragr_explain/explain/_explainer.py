@@ -164,7 +164,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
-        texts = self._rationales(chosen, target, shared, edge_evidence, gradient * x, edge_index)
+        texts = self._rationales(chosen, target, shared, edge_evidence, gradient * x)
         explanation.rationale = texts[0] if len(texts) == 1 else texts
         return explanation
 
@@ -223,7 +223,6 @@ class GradientContextExplainer(ExplainerAlgorithm):
         shared: ModelContext,
         edge_evidence: Tensor,
         node_evidence: Tensor,
-        edge_index: Tensor,
     ) -> list[str]:
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
@@ -235,13 +234,13 @@ class GradientContextExplainer(ExplainerAlgorithm):
             if alone or level != ModelTaskLevel.node:
                 edges, evidence = edge_mask, node_evidence.sum(0)
             else:  # of a mask that several nodes share, only what arrives at a node surely speaks for it
-                edges, evidence = edge_mask * (edge_index[1] == output), node_evidence[output]
+                edges, evidence = edge_mask * (shared.messages[1] == output), node_evidence[output]
             facts.append(
                 output_facts(
                     output,
                     level.value,
                     shared,
-                    top_edges(edges, edge_index, 10),
+                    top_edges(edges, shared.messages, 10),
                     top_features(support_mask(evidence.reshape(-1)), 10),
                     label=int(target[output]) if phenomenon and shared.confidence is not None else None,
                     class_names=self.class_names,

@@ -85,10 +85,10 @@ def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int,
     return sorted(weights.items(), key=lambda found: (-found[1], found[0]))
 
 
-def top_edges(mask: Tensor, edge_index: Tensor, count: int) -> list[Edge]:
-    """The strongest edges of a mask of shape ``[num_edges]``, those of weight zero left out."""
+def top_edges(mask: Tensor, messages: Tensor, count: int) -> list[Edge]:
+    """The strongest edges of a mask of shape ``[num_edges]``, sender first; those of weight zero left out."""
     weights, edges = torch.topk(mask, min(count, mask.numel()))
-    sources, targets = edge_index[:, edges].tolist()
+    sources, targets = messages[:, edges].tolist()
     return [edge for edge in zip(sources, targets, weights.tolist(), strict=True) if edge[2] > 0]
 
 

@@ -214,7 +214,7 @@ class _Job:
         place = torch.arange(graph.numel(), device=graph.device) - (per_graph.cumsum(0) - per_graph)[graph]
         kept = order[(place < count) & (weight[order] > 0)]
         graph = union.edge_graph[kept]
-        sources, targets = self.data.edge_index[:, union.edge[kept]].tolist()
+        sources, targets = self.shared.messages[:, union.edge[kept]].tolist()
         found: list[list[Edge]] = [[] for _ in range(num_graphs)]
         weights = (weight[kept] / strongest[graph]).tolist()
         for row, source, target, value in zip(graph.tolist(), sources, targets, weights, strict=True):

@@ -16,7 +16,7 @@ class Memo(Generic[T]):
     """Keeps one result for as long as the very objects it came from are alive and unchanged.
 
     A tensor counts as unchanged while nothing was written into it in place; a model, while all its parameters and
-    buffers have the values they had, since some optimisers write into parameters unseen.
+    buffers, and plain settings such as a dropout rate, have the values they had: some optimisers write unseen.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,9 @@ def _remember(source: Any) -> Callable[[Any], bool]:
 
 def _state(source: Any) -> list[Any]:
     if isinstance(source, nn.Module):
-        return [value.detach() for value in (*source.parameters(), *source.buffers())]
+        settings = [value for module in source.modules() for value in vars(module).values()]
+        plain = [value for value in settings if isinstance(value, bool | float | str)]
+        return [*plain, *(value.detach() for value in (*source.parameters(), *source.buffers()))]
     return [source._version] if isinstance(source, Tensor) else []
 
 

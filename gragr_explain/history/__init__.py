@@ -1,12 +1,13 @@
 """The gradient history of a model: recorded while anybody's loop trains it, saved, loaded, found again."""
 
-from gragr_explain.history._history import GradientHistory, find_history
+from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._recorder import GradientRecorder
 from gragr_explain.history._running import FieldRecord, Trajectory
-from gragr_explain.history._tap import hidden_layer, hidden_representation, message_passing_layers, tap
+from gragr_explain.history._tap import hidden_layer, hidden_representation, message_edges, message_passing_layers, tap
 
 __all__ = [
+    "ATTRIBUTE",
     "FieldRecord",
     "GradientHistory",
     "GradientRecorder",
@@ -16,6 +17,7 @@ __all__ = [
     "hidden_layer",
     "hidden_representation",
     "margins",
+    "message_edges",
     "message_passing_layers",
     "self_labels",
     "tap",

@@ -15,7 +15,7 @@ from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory
-from gragr_explain.history._tap import hidden_layer, message_passing_layers, tap
+from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
 
 WEIGHT_SNAPSHOTS = 8
 
@@ -82,7 +82,7 @@ class GradientRecorder:
         self._num_nodes = data.num_nodes if data is not None else None
         self._graph = None
         if count_conflicts and data is not None:
-            self._graph = GraphOperator(data.edge_index, data.num_nodes or 0)
+            self._graph = GraphOperator(message_edges(model, data.edge_index), data.num_nodes or 0)
         self._forwards = 0
         self._weight_stride = 1
         self._running = ExitStack()

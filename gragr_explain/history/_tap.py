@@ -37,6 +37,20 @@ def message_passing_layers(model: nn.Module) -> list[MessagePassing]:
     return layers
 
 
+def message_edges(model: nn.Module, edge_index: Tensor) -> Tensor:
+    """The edges in the direction in which a model's messages travel.
+
+    Args:
+        model: A model made of ``MessagePassing`` layers.
+        edge_index: Edges of shape ``[2, num_edges]``.
+
+    Returns:
+        Senders and receivers of shape ``[2, num_edges]``: the ``edge_index`` as it is, or turned round where the
+        layers' flow is ``"target_to_source"``.
+    """
+    return edge_index.flip(0) if message_passing_layers(model)[0].flow == "target_to_source" else edge_index
+
+
 def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None) -> int:
     """Which layer's output is taken as the hidden representation ``h``.
 
@@ -93,10 +107,10 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(output, Tensor) or not outputs:
-        raise UnsupportedModelError(
-            f"expected a model that returns one tensor from its message-passing layers, got {type(output).__name__}"
-        )
+    if not isinstance(output, Tensor):
+        raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")
+    if not outputs:
+        raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")
     return outputs[hidden_layer(outputs, output)], output
 
 
@@ -115,17 +129,14 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     def listening() -> bool:
         return model.training and torch.is_grad_enabled()
 
-    def begin(module: nn.Module, _args: Any) -> None:
-        if module is model:
-            outputs.clear()
+    def begin(*_: Any) -> None:
+        outputs.clear()
 
     def keep(module: nn.Module, _args: Any, output: Any) -> None:
         if listening() and any(module is layer for layer in layers):
             outputs.append(output[0] if isinstance(output, tuple) else output)
 
-    def end(module: nn.Module, _args: Any, output: Any) -> None:
-        if module is not model:
-            return
+    def end(_model: nn.Module, _args: Any, output: Any) -> None:
         if listening() and outputs and isinstance(output, Tensor) and output.requires_grad:
             listener(list(outputs), output)
         outputs.clear()

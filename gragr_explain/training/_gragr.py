@@ -15,11 +15,13 @@ from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError
 from gragr_explain.field import GraphOperator, conflict_energy
 from gragr_explain.history import (
+    ATTRIBUTE,
     GradientHistory,
     GradientRecorder,
     class_log_probs,
     hidden_layer,
     hidden_representation,
+    message_edges,
     self_labels,
     tap,
 )
@@ -102,7 +104,7 @@ class GraGR(nn.Module):
     @property
     def history(self) -> GradientHistory | None:
         """What was recorded of the training; ``None`` before :meth:`fit`."""
-        return getattr(self.model, "gradient_history", None)
+        return getattr(self.model, ATTRIBUTE, None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The model's own forward pass, plus the auxiliary signal where it has a weight.
@@ -157,7 +159,9 @@ class GraGR(nn.Module):
         lr = self.settings.lr if lr is None else lr
         weight_decay = self.settings.weight_decay if weight_decay is None else weight_decay
         check_training(self.model, data, epochs, patience, lr=lr, weight_decay=weight_decay)
-        graph = GraphOperator(data.edge_index, data.x.size(0))
+        graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
+        self.reasoner, self.class_signal = None, None
+        vars(self.model).pop(ATTRIBUTE, None)
         history = GradientHistory()
         with ExitStack() as hooks:
             if record:  # enters before the correction, and so records what the loss asked for

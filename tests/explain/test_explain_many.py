@@ -24,6 +24,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
 )
 from gragr_explain.explain import _many
+from gragr_explain.history import message_edges
 
 EVERYTHING = {"top_edges": 10_000, "top_features": 10_000, "progress": False}
 
@@ -36,7 +37,9 @@ def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "m
     for row, node in enumerate(found.index.tolist()):
         one = explainer(data.x, data.edge_index, target=target, index=node, **arguments)
         expected = defaultdict(list)
-        for (source, end), weight in zip(data.edge_index.t().tolist(), one.edge_mask.tolist(), strict=True):
+        for (source, end), weight in zip(
+            message_edges(explainer.model, data.edge_index).t().tolist(), one.edge_mask.tolist(), strict=True
+        ):
             expected[source, end].append(weight)
         got = defaultdict(list)
         for source, end, weight in found.edges[row]:
@@ -402,3 +405,14 @@ def test_a_history_of_another_graph(job):
     trained = GraGR(explainer.model).fit(data, epochs=2, progress=False)
     with pytest.raises(HistoryMismatchError, match="10 nodes, got one of 12"):
         explain_many(explainer_for(trained), random_graph(2, 12, 20), progress=False)
+
+
+def test_messages_that_flow_backwards_name_their_senders():
+    """With ``target_to_source``, the node whose message supports a prediction is the edge's second end."""
+    torch.manual_seed(0)
+    model = GCN(4, 8, num_layers=1, out_channels=2, flow="target_to_source")
+    data = Data(x=torch.rand(3, 4), edge_index=torch.tensor([[0, 0], [1, 2]]))
+    found = explain_many(explainer_for(model), data, [0], progress=False)
+    assert {(sender, receiver) for sender, receiver, _ in found.edges[0]} <= {(1, 0), (2, 0)}
+    assert found.edges[0]
+    assert "node 1" in found.rationales[0].text or "node 2" in found.rationales[0].text

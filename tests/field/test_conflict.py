@@ -77,3 +77,19 @@ def test_a_field_without_conflict_has_none() -> None:
     ring = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
     assert not bool(detect_conflicts(field, neighbour_mean(field, ring)).any())
     assert bool(detect_conflicts(field, -neighbour_mean(field, ring)).all())
+
+
+def test_both_thresholds_are_strict() -> None:
+    field, context = torch.tensor([[0.5, 0.0]]), torch.tensor([[-1.0, 0.0]])
+    assert bool(detect_conflicts(field, context, tau_mag=0.49, tau_cos=-0.99))
+    assert not bool(detect_conflicts(field, context, tau_mag=0.5, tau_cos=-0.99))
+    assert not bool(detect_conflicts(field, context, tau_mag=0.49, tau_cos=-1.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_does_not_leave_the_range_of_a_cosine(dtype: torch.dtype) -> None:
+    field = torch.randn(1000, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    for sign in (1, -1):
+        found = alignment(field, sign * field)
+        assert float(found.abs().max()) <= 1
+        torch.testing.assert_close(found, torch.full_like(found, sign))

@@ -168,6 +168,21 @@ def test_conflicts_are_counted_by_equation_1() -> None:
     assert torch.equal(history.conflict_count, expected)
 
 
+def test_conflicts_are_counted_where_messages_come_from() -> None:
+    counts, data = [], make_graph()
+    senders = data.edge_index[:, : data.num_edges // 2]
+    for flow, edges in (("source_to_target", senders), ("target_to_source", senders.flip(0))):
+        model = make_model("GIN")
+        for layer in message_passing_layers(model):
+            layer.flow = flow
+        directed = Data(x=data.x, edge_index=edges, y=data.y, train_mask=data.train_mask)
+        with GradientRecorder(model, directed) as history:
+            train(model, directed, EPOCHS)
+        counts.append(history.conflict_count)
+    assert int(counts[0].sum()) > 0
+    assert torch.equal(*counts)
+
+
 @pytest.mark.parametrize("off", [{"count_conflicts": False}, {"data": None}])
 def test_conflicts_are_not_counted_unasked(off: dict) -> None:
     model, data = make_model("GCN"), make_graph()
