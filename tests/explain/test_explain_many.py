@@ -37,9 +37,8 @@ def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "m
     for row, node in enumerate(found.index.tolist()):
         one = explainer(data.x, data.edge_index, target=target, index=node, **arguments)
         expected = defaultdict(list)
-        for (source, end), weight in zip(
-            message_edges(explainer.model, data.edge_index).t().tolist(), one.edge_mask.tolist(), strict=True
-        ):
+        messages = message_edges(explainer.model, data.edge_index).t().tolist()
+        for (source, end), weight in zip(messages, one.edge_mask.tolist(), strict=True):
             expected[source, end].append(weight)
         got = defaultdict(list)
         for source, end, weight in found.edges[row]:
