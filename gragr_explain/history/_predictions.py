@@ -33,21 +33,20 @@ def class_log_probs(output: Tensor) -> Tensor:
     return output.log_softmax(-1)  # leaves log-probabilities as they are
 
 
-def margins(log_probs: Tensor, label: Tensor) -> Tensor:
+def margins(probs: Tensor, label: Tensor) -> Tensor:
     """The probability of a label minus that of the best other class.
 
     Args:
-        log_probs: Log-probabilities of shape ``[num_outputs, num_classes]``.
+        probs: Probabilities of shape ``[num_outputs, num_classes]``.
         label: Class labels of shape ``[num_outputs]``.
 
     Returns:
         Margins in ``[-1, 1]`` of shape ``[num_outputs]``.
 
     Example:
-        >>> margins(torch.tensor([[0.5, 0.3, 0.2]]).log(), torch.tensor([0]))
+        >>> margins(torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([0]))
         tensor([0.2000])
     """
-    probs = log_probs.exp()
     own = probs.gather(-1, label.unsqueeze(-1)).squeeze(-1)
     other = probs.scatter(-1, label.unsqueeze(-1), -1).amax(-1)
     return own - other

@@ -65,7 +65,7 @@ class GradientRecorder:
         data: Data | None = None,
         *,
         layer: int | None = None,
-        self_field_every: int = 5,
+        self_field_every: int = 10,
         snapshots: Collection[int] = (),
         count_conflicts: bool = True,
     ) -> None:
@@ -153,8 +153,9 @@ class GradientRecorder:
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
             self._record("self", _gradient(loss, hidden))
-        self._trace("confidence", log_probs.detach().amax(-1).exp())
-        self._trace("margin", margins(log_probs.detach(), label))
+        probs = log_probs.detach().exp()
+        self._trace("confidence", probs.amax(-1))
+        self._trace("margin", margins(probs, label))
 
     def _check_truth(self, output: Tensor) -> None:
         if self._y is None:
