@@ -1,9 +1,9 @@
 """What an epoch costs when it is recorded, and when its gradients are corrected, beside a plain one.
 
-Every variant trains the same model with the same loop, in turn. The time of an epoch is that from one forward pass to the
-next, its mean over ten epochs (so that the self field, which is taken every ten, counts), and the median of those means
-over a training (so that a pause of the machine does not). No validation pass is made, which would make all variants look
-alike.
+Every variant trains the same model with the same loop, in turn. The time of an epoch is that from one forward pass to
+the next, its mean over ten epochs (so that the self field, which is taken every ten, counts), and the median of those
+means over a training (so that a pause of the machine does not). No validation pass is made, which would make all
+variants look alike.
 """
 
 from __future__ import annotations
