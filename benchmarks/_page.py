@@ -18,7 +18,7 @@ from gragr_explain.files import atomic
 REPORTS = Path(__file__).parent.parent / "reports"
 
 
-def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataFrame, *, figure: bool = False) -> Path:
+def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataFrame) -> Path:
     """Write ``reports/<name>.md``.
 
     Args:
@@ -26,7 +26,6 @@ def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataF
         title: The question.
         paragraphs: The answer in words, the verdict first.
         table: The numbers, one row a case.
-        figure: Whether ``reports/<name>.png`` belongs to the page.
     """
     command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     machine = (
@@ -34,8 +33,6 @@ def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataF
         f"torch {torch.__version__}, torch-geometric {torch_geometric.__version__}, gragr-explain {__version__}"
     )
     lines = [f"# {title}", "", *(line for text in paragraphs for line in (text, ""))]
-    if figure:
-        lines += [f"![{title}]({name}.png)", ""]
     lines += [_markdown(table), "", f"Made by `{command}` ({machine}).", ""]
     path = REPORTS / f"{name}.md"
     with atomic(path) as (page,):

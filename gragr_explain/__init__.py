@@ -8,7 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
+    from gragr_explain.explain import (
+        EdgeGradientExplainer,
+        GradientContextExplainer,
+        NodeExplanations,
+        OcclusionExplainer,
+        explain_many,
+    )
     from gragr_explain.history import GradientHistory, GradientRecorder
     from gragr_explain.rationale import LLMWriter, TemplateWriter
     from gragr_explain.report import export
@@ -17,24 +23,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "EdgeGradientExplainer",
     "GraGR",
     "GradientContextExplainer",
     "GradientHistory",
     "GradientRecorder",
     "LLMWriter",
     "NodeExplanations",
+    "OcclusionExplainer",
     "TemplateWriter",
     "explain_many",
     "export",
 ]
 
 _HOMES = {
+    "EdgeGradientExplainer": "explain",
     "GraGR": "training",
     "GradientContextExplainer": "explain",
     "GradientHistory": "history",
     "GradientRecorder": "history",
     "LLMWriter": "rationale",
     "NodeExplanations": "explain",
+    "OcclusionExplainer": "explain",
     "TemplateWriter": "rationale",
     "explain_many": "explain",
     "export": "report",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import InvalidGraphError, InvalidIndexError, InvalidTypeError
+from gragr_explain.errors import InvalidGraphError, InvalidIndexError, InvalidTypeError, UnsupportedModelError
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
 
@@ -50,6 +50,12 @@ def check_data(data: Data) -> None:
         missing = "x" if data.x is None else "edge_index"
         raise InvalidGraphError(f"expected a graph with x and edge_index, got one without {missing}")
     check_graph(data.x, data.edge_index)
+    for name in _EDGE_ARGUMENTS:
+        value = data.get(name)
+        if isinstance(value, Tensor) and value.shape[:1] != data.edge_index.shape[1:]:
+            raise InvalidGraphError(
+                f"expected {name} of {data.edge_index.size(1)} edges, got a tensor of shape {list(value.shape)}"
+            )
 
 
 def check_index(index: Any, size: int, device: torch.device | None = None) -> Tensor | None:
@@ -123,3 +129,30 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
         for name in _EDGE_ARGUMENTS
         if name in taken and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
     }
+
+
+@torch.no_grad()
+def trial_output(model: nn.Module, data: Data) -> Any:
+    """What a model returns for a graph in evaluation mode; its mode is put back.
+
+    Raises:
+        UnsupportedModelError: If the model cannot be called with features and edges.
+        InvalidGraphError: If it cannot take this graph, for example because its features are of another width.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return model(data.x, data.edge_index, **forward_arguments(model, data))
+    except torch.OutOfMemoryError:
+        raise
+    except TypeError as error:
+        raise UnsupportedModelError(
+            f"expected a model to call as model(x, edge_index), got one where {error}"
+        ) from error
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidGraphError(
+            f"the model cannot take features of shape {list(data.x.shape)} ({data.x.dtype}): {reason}"
+        ) from error
+    finally:
+        model.train(was_training)

@@ -218,6 +218,12 @@ def test_a_pickled_object_is_refused_and_never_run(tmp_path, write):
         ({"x": torch.rand(3, 1), "y": torch.zeros(3).long()}, "expected tensors x, edge_index and y"),
         (torch.rand(3), "expected a Data or a dictionary of tensors.*got Tensor"),
         (small_graph(train_mask=torch.ones(10).bool()), "or none of them, got no val_mask, test_mask"),
+        (
+            small_graph(**dict.fromkeys(MASKS, torch.ones(10).bool()) | {"test_mask": torch.ones(5).bool()}),
+            r"test_mask .* as a boolean tensor of shape \[10\], got torch.bool \[5\]",
+        ),
+        (small_graph(**dict.fromkeys(MASKS, torch.arange(10))), "got torch.int64"),
+        (small_graph(**dict.fromkeys(MASKS, [True] * 10)), "got list"),
         (small_graph(class_names=["cat"]), "expected class_names .* as 2 strings"),
         ({**small_graph().to_dict(), "y": torch.rand(10)}, "expected a class id per node as y.*float32"),
     ],

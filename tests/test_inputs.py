@@ -76,6 +76,11 @@ DATA: dict[str, tuple[object, type[GragrError], str]] = {
     "a heterogeneous graph": (HeteroData(), InvalidTypeError, "got HeteroData"),
     "without features": (Data(edge_index=EDGES, num_nodes=4), InvalidGraphError, "without x"),
     "without edges": (Data(x=X), InvalidGraphError, "without edge_index"),
+    "with too few edge weights": (
+        Data(x=X, edge_index=EDGES, edge_weight=torch.ones(3)),
+        InvalidGraphError,
+        rf"edge_weight of {EDGES.size(1)} edges, got a tensor of shape \[3\]",
+    ),
     "with NaN": (Data(x=with_value(torch.nan, 0), edge_index=EDGES), InvalidGraphError, "first in 0"),
 }
 

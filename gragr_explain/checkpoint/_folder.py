@@ -22,6 +22,7 @@ from gragr_explain.training import GraGR
 FORMAT = "gragr-explain model"
 VERSION = 1
 _MANIFEST, _WEIGHTS, _HISTORY = "model.json", "model.safetensors", "history"
+_SETTINGS = ("tau_mag", "tau_cos", "lambda_smooth", "smooth_iters", "alpha_smooth")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         "version": VERSION,
         "package": __version__,
         "model": arguments,
+        "settings": {name: getattr(trained.settings, name) for name in _SETTINGS},
         "correct": trained.correct,
         "auxiliary_weight": trained.auxiliary_weight,
         "dataset": dataset,
@@ -96,6 +98,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     try:
         trained = GraGR(
             build_model(**manifest["model"]),
+            **manifest["settings"],
             correct=manifest["correct"],
             auxiliary_weight=manifest["auxiliary_weight"],
         )

@@ -10,12 +10,8 @@ from torch import Tensor
 from gragr_explain.context._psi import FEATURES, ROLES, psi_features
 from gragr_explain.field import Graph, alignment, neighbour_mean, prepare
 
-SOURCES = {
-    "self": "recorded during training (self field)",
-    "training": "recorded during training (training field)",
-    "post hoc": "computed after training from the model's own predictions",
-}
-"""Where a gradient field can come from, in words."""
+SOURCES = ("self", "training", "post hoc")
+"""Where a gradient field can come from: one of the two recorded fields, or the finished model's own outputs."""
 
 
 @dataclass(frozen=True)

@@ -124,11 +124,9 @@ class Reasoner(nn.Module):
         _check_psi(psi, valid)
         self._check_goals(psi.size(0), hidden, target)
         psi, hidden = psi.detach(), hidden.detach()
-        count = valid.sum(0).clamp(min=1)
-        mean = (psi * valid).sum(0) / count
-        variance = ((psi - mean).square() * valid).sum(0) / count
+        mean, std = _mean_and_std(psi, valid)
         self.mean.copy_(mean)
-        self.std.copy_(_safe_std(variance))
+        self.std.copy_(std)
         self.hidden_mean.copy_(hidden.mean(0))
         self.hidden_std.copy_(_safe_std(hidden.var(0, unbiased=False)))
 
@@ -147,6 +145,13 @@ class Reasoner(nn.Module):
                 loss.backward()
                 optimizer.step()
         return self
+
+    def was_fitted_on(self, psi: Tensor, valid: Tensor) -> bool:
+        """Whether :meth:`fit` has seen these context vectors, as far as their means and deviations tell."""
+        mean, std = _mean_and_std(psi, valid)
+        return torch.allclose(self.mean, mean.to(self.mean), rtol=1e-4) and torch.allclose(
+            self.std, std.to(self.std), rtol=1e-4
+        )
 
     def _check_goals(self, num_nodes: int, hidden: Tensor, target: Tensor | None) -> None:
         expected = (num_nodes, self.hidden_mean.numel())
@@ -171,6 +176,13 @@ def _check_psi(psi: Tensor, valid: Tensor) -> None:
             f"expected psi and valid of shape [num_nodes, {len(FEATURES)}], "
             f"got {list(psi.shape)} and {list(valid.shape)}"
         )
+
+
+def _mean_and_std(psi: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and standard deviation of the valid entries of each feature, ``[6]`` each."""
+    count = valid.sum(0).clamp(min=1)
+    mean = (psi * valid).sum(0) / count
+    return mean, _safe_std(((psi - mean).square() * valid).sum(0) / count)
 
 
 def _safe_std(variance: Tensor) -> Tensor:

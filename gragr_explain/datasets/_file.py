@@ -37,6 +37,10 @@ def read_file(path: Path, split: int) -> GraphDataset:
     if len(masks) not in (0, len(MASKS)):
         missing = [name for name in MASKS if name not in masks]
         raise DatasetError(f"expected {', '.join(MASKS)} in '{path}' or none of them, got no {', '.join(missing)}")
+    for name, mask in masks.items():
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape[:1] != y.shape or mask.dim() > 2:
+            got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+            raise DatasetError(f"expected {name} in '{path}' as a boolean tensor of shape {list(y.shape)}, got {got}")
     optional = {name: entries[name] for name in _OPTIONAL if entries.get(name) is not None}
     data = Data(x=entries["x"], edge_index=entries["edge_index"], y=y.long(), **optional)
     data.update(masks or draw_split(data.y, split))

@@ -116,7 +116,7 @@ def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:
 
 def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, prediction: Tensor | None) -> Reasoner:
     trained = getattr(model, "reasoner", None)
-    if isinstance(trained, Reasoner) and gradients.source == "self":
+    if isinstance(trained, Reasoner) and trained.was_fitted_on(gradients.psi, gradients.valid):
         return trained
     num_classes = 0 if prediction is None else int(prediction.max()) + 1
     reasoner = Reasoner(hidden.size(1), num_classes).to(hidden.device)
@@ -126,5 +126,7 @@ def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, pred
 def _relative_attention(field: Tensor, graph: GraphOperator, messages: Tensor) -> Tensor:
     unit = torch.linalg.vector_norm(field, dim=-1).mean()
     scaled = field / torch.where(unit > 0, unit, 1)
-    relative = gradient_attention(scaled, graph, BETA) * graph.degree[messages[1]]
-    return torch.where(messages[0] == messages[1], 1.0, relative)
+    is_loop = messages[0] == messages[1]
+    copies = torch.where(is_loop, 1, graph.multiplicity[graph.edge_slot]) if graph.num_edges else 1
+    relative = gradient_attention(scaled, graph, BETA) * graph.degree[messages[1]] * copies
+    return torch.where(is_loop, 1.0, relative)

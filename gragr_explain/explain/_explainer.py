@@ -19,7 +19,7 @@ from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._objective import support
 from gragr_explain.history import GradientHistory, find_history
 from gragr_explain.inputs import check_graph, check_index
-from gragr_explain.rationale import TemplateWriter, Writer
+from gragr_explain.rationale import Rationale, TemplateWriter, Writer
 
 
 class GradientExplanation(Explanation):
@@ -27,7 +27,7 @@ class GradientExplanation(Explanation):
 
     def is_edge_attr(self, key: str) -> bool:
         """Whether an entry has a value for each edge."""
-        return key != "rationale" and super().is_edge_attr(key)
+        return not key.startswith("rationale") and super().is_edge_attr(key)
 
 
 class GradientContextExplainer(ExplainerAlgorithm):
@@ -47,7 +47,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
       gradients of the model's own outputs, where nothing was recorded;
     - ``embedding``, the Reasoner's embeddings (eq. 16), ``[num_nodes, embedding_channels]``;
     - ``edge_evidence`` and ``node_evidence``, the signed evidence from which the masks are made;
-    - ``rationale``, the text of the explanation (eq. 17); a list of them where several outputs are explained.
+    - ``rationale``, the text of the explanation (eq. 17), and ``rationale_replaced``, whether it stands in for a text
+      of a language model that claimed what the explanation does not support; lists for several outputs.
 
     The same inputs give the same explanation: nothing is drawn at random.
 
@@ -63,7 +64,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         feature_names: Names of the features, for rationales.
 
     Raises:
-        InvalidTypeError: If ``history`` is no history.
+        InvalidTypeError: If ``history`` is no history, or ``writer`` cannot be called.
         InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]`` or ``scope`` unknown.
 
     Example:
@@ -98,6 +99,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"expected a GradientHistory, False or None, got {type(history).__name__}")
         if not 0 <= history_weight <= 1:
             raise InvalidArgumentError(f"expected history_weight in [0, 1], got {history_weight}")
+        if writer is not None and not callable(writer):
+            raise InvalidTypeError(f"expected a writer of rationales to be callable, got {type(writer).__name__}")
         if scope not in ("ego", "graph"):
             raise InvalidArgumentError(f"expected scope 'ego' or 'graph', got {scope!r}")
         self.history = history
@@ -136,6 +139,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         Raises:
             InvalidTypeError: If an input is of the wrong type, or a graph is heterogeneous.
             InvalidGraphError: If the graph cannot be used.
+            InvalidArgumentError: If there is not a name for each feature, where they have names.
             InvalidIndexError: If the index is out of range.
             UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
             HistoryMismatchError: If the history was recorded on another graph.
@@ -164,8 +168,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
-        texts = self._rationales(chosen, target, shared, edge_evidence, gradient * x)
-        explanation.rationale = texts[0] if len(texts) == 1 else texts
+        written = self._rationales(chosen, target, shared, edge_evidence, gradient * x)
+        texts, replaced = [each.text for each in written], [each.replaced for each in written]
+        explanation.rationale = texts[0] if len(written) == 1 else texts
+        explanation.rationale_replaced = replaced[0] if len(written) == 1 else replaced
         return explanation
 
     def context(
@@ -180,6 +186,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         check_graph(x, edge_index)
         if self.explainer_config.node_mask_type is not None and not x.is_floating_point():
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
+        if self.feature_names is not None and len(self.feature_names) < x[0].numel():
+            raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(self.feature_names)}")
         history = find_history(model) if self.history is None else self.history or None
         explanation_type = self.explainer_config.explanation_type
         sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]
@@ -223,28 +231,30 @@ class GradientContextExplainer(ExplainerAlgorithm):
         shared: ModelContext,
         edge_evidence: Tensor,
         node_evidence: Tensor,
-    ) -> list[str]:
+    ) -> list[Rationale]:
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
         alone = len(outputs) == 1
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
         edge_mask = support_mask(edge_evidence)
+        own = alone or level != ModelTaskLevel.node
+        # of a mask that several nodes share, only what arrives at a node surely speaks for it
+        arriving = torch.argsort(shared.messages[1], stable=True)
+        ends = torch.bincount(shared.messages[1], minlength=node_evidence.size(0)).cumsum(0).tolist()
         facts = []
         for output in outputs:
-            if alone or level != ModelTaskLevel.node:
-                edges, evidence = edge_mask, node_evidence.sum(0)
-            else:  # of a mask that several nodes share, only what arrives at a node surely speaks for it
-                edges, evidence = edge_mask * (shared.messages[1] == output), node_evidence[output]
+            edges = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
+            evidence = node_evidence.sum(0) if own else node_evidence[output]
             facts.append(
                 output_facts(
                     output,
                     level.value,
                     shared,
-                    top_edges(edges, shared.messages, 10),
+                    top_edges(edge_mask[edges], shared.messages[:, edges], 10),
                     top_features(support_mask(evidence.reshape(-1)), 10),
                     label=int(target[output]) if phenomenon and shared.confidence is not None else None,
                     class_names=self.class_names,
                     feature_names=self.feature_names,
                 )
             )
-        return [rationale.text for rationale in self.writer(facts)]
+        return self.writer(facts)

@@ -59,7 +59,7 @@ def output_facts(
             for node, weight in supporting_nodes(edges, output if is_node else None)[:_NAMED]
         ),
         features=tuple(
-            FeatureFact(feature_names[column] if feature_names is not None else f"feature {column}", weight)
+            FeatureFact(str(feature_names[column]) if feature_names is not None else f"feature {column}", weight)
             for column, weight in features[:_NAMED]
         ),
     )
@@ -87,15 +87,22 @@ def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int,
 
 def top_edges(mask: Tensor, messages: Tensor, count: int) -> list[Edge]:
     """The strongest edges of a mask of shape ``[num_edges]``, sender first; those of weight zero left out."""
-    weights, edges = torch.topk(mask, min(count, mask.numel()))
+    weights, edges = _strongest(mask, count)
     sources, targets = messages[:, edges].tolist()
-    return [edge for edge in zip(sources, targets, weights.tolist(), strict=True) if edge[2] > 0]
+    return list(zip(sources, targets, weights.tolist(), strict=True))
 
 
 def top_features(mask: Tensor, count: int) -> list[Feature]:
     """The strongest features of a mask of shape ``[num_features]``, those of weight zero left out."""
-    weights, columns = torch.topk(mask, min(count, mask.numel()))
-    return [feature for feature in zip(columns.tolist(), weights.tolist(), strict=True) if feature[1] > 0]
+    weights, columns = _strongest(mask, count)
+    return list(zip(columns.tolist(), weights.tolist(), strict=True))
+
+
+def _strongest(mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest positive entries and where they are; of equal ones, the first."""
+    positive = mask.nonzero().view(-1)
+    order = torch.argsort(mask[positive], descending=True, stable=True)[:count]
+    return mask[positive[order]], positive[order]
 
 
 class _ClassNames:

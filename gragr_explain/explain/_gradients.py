@@ -10,8 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from gragr_explain.errors import UnsupportedModelError
+from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
 from gragr_explain.history import message_passing_layers
+
+
+def maskable_layers(model: nn.Module) -> list[MessagePassing]:
+    """The message-passing layers whose messages a mask multiplies: all but those with ``explain = False``.
+
+    In the order in which they are registered. A layer that a model calls several times is one layer.
+    """
+    return [layer for layer in message_passing_layers(model) if layer.explain is not False]
+
+
+def mask_dtype(x: Tensor) -> torch.dtype:
+    """The type of the numbers of a mask for a graph with these features."""
+    return x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
 
 @contextmanager
@@ -23,24 +36,31 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
 
     Args:
         model: A model made of ``MessagePassing`` layers.
-        edge_mask: Factors of shape ``[num_edges]``.
+        edge_mask: Factors of shape ``[num_edges]`` for all layers, or of shape ``[num_layers, num_edges]`` for each
+            layer its own. A layer that is called several times is one layer.
         edge_index: The edges of shape ``[2, num_edges]`` that the model is called with.
 
     Raises:
+        InvalidArgumentError: If the mask has another shape.
         UnsupportedModelError: As long as the context lasts, when a layer passes messages along other edges.
     """
+    masked, num_edges = maskable_layers(model), edge_index.size(1)
+    if edge_mask.shape not in ((num_edges,), (len(masked), num_edges)):
+        raise InvalidArgumentError(
+            f"expected an edge mask of shape [{num_edges}] or [{len(masked)}, {num_edges}], got {list(edge_mask.shape)}"
+        )
+    mask_of = dict(zip(masked, edge_mask if edge_mask.dim() == 2 else [edge_mask] * len(masked), strict=True))
     links = edge_index[0] != edge_index[1]
     factors: dict[MessagePassing, Tensor] = {}
 
     def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
-        factors[layer] = _factors_of(layer, inputs[0], edge_mask, edge_index, links)
+        factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edge_index, links)
 
     def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
         shape = [1] * messages.dim()
         shape[layer.node_dim] = -1
         return messages * factors[layer].view(shape)
 
-    masked = [layer for layer in message_passing_layers(model) if layer.explain is not False]
     handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
     handles += [layer.register_message_forward_hook(multiply) for layer in masked]
     eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
@@ -104,9 +124,60 @@ def input_gradients(
     Raises:
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
     """
-    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    return _gradients_at_one(model, objective, x, edge_index, (edge_index.size(1),), kwargs)
+
+
+def layer_gradients(
+    model: nn.Module,
+    objective: Callable[[Tensor], Tensor],
+    x: Tensor,
+    edge_index: Tensor,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor]:
+    r"""The same with a mask for each layer, with one backward pass as well.
+
+    The gradient of edge :math:`e` in layer :math:`\ell` is :math:`\partial s / \partial m_e^{(\ell)}` at :math:`m = 1`,
+    where :math:`m_e^{(\ell)}` multiplies the edge's message in that layer alone (He et al., 2025, layerwise edge
+    gradients). Since an input-level mask is one factor for all layers, the gradients of an edge add up over the layers
+    to that of :func:`input_gradients`.
+
+    Args:
+        model: The model, in evaluation mode.
+        objective: From the model's output to a scalar.
+        x: Node features of shape ``[num_nodes, num_features]``.
+        edge_index: Edges of shape ``[2, num_edges]``.
+        **kwargs: What else the model takes.
+
+    Returns:
+        The gradients of the edges in each layer, ``[num_layers, num_edges]``, layers in the order in which they are
+        registered and without those that have ``explain = False``; and of the features, the shape of ``x``.
+
+    Raises:
+        UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> x, edge_index = torch.rand(3, 2), torch.tensor([[0, 1], [1, 2]])
+        >>> edges, features = layer_gradients(GCN(2, 8, num_layers=2), lambda out: out[2].sum(), x, edge_index)
+        >>> edges.shape, features.shape
+        (torch.Size([2, 2]), torch.Size([3, 2]))
+    """
+    shape = (len(maskable_layers(model)), edge_index.size(1))
+    return _gradients_at_one(model, objective, x, edge_index, shape, kwargs)
+
+
+def _gradients_at_one(
+    model: nn.Module,
+    objective: Callable[[Tensor], Tensor],
+    x: Tensor,
+    edge_index: Tensor,
+    shape: tuple[int, ...],
+    kwargs: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """The gradients with respect to a mask of ones of some shape, and to the features."""
+    dtype = mask_dtype(x)
     with torch.enable_grad():
-        edge_mask = torch.ones(edge_index.size(1), dtype=dtype, device=x.device, requires_grad=True)
+        edge_mask = torch.ones(shape, dtype=dtype, device=x.device, requires_grad=True)
         inputs = x.detach().requires_grad_(x.is_floating_point())
         scalar = objective(masked_output(model, edge_mask, inputs, edge_index, **kwargs))
         if not scalar.requires_grad:

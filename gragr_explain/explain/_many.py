@@ -22,7 +22,7 @@ from gragr_explain.explain._gradients import input_gradients
 from gragr_explain.explain._objective import support
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.history import message_passing_layers
-from gragr_explain.inputs import check_data, check_index, forward_arguments
+from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 
 _AT_MOST_AT_ONCE = 256
 
@@ -59,6 +59,7 @@ def explain_many(
         InvalidTypeError: If the explainer's algorithm is another, or an input of the wrong type.
         InvalidArgumentError: If the explainer is not for nodes, or a number is not positive.
         InvalidGraphError: If the graph cannot be used.
+        UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
         InvalidIndexError: If a node is not in the graph.
         HistoryMismatchError: If the history was recorded on another graph.
 
@@ -86,6 +87,8 @@ def explain_many(
         if number < 1:
             raise InvalidArgumentError(f"expected {name} of at least 1, got {number}")
     check_data(data)
+    message_passing_layers(explainer.model)
+    trial_output(explainer.model, data)  # before PyG runs the model, which would fail in its own way
     chosen = check_index(index, data.x.size(0), data.x.device)
     nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
 
@@ -226,7 +229,8 @@ class _Job:
     ) -> list[list[Feature]]:
         evidence = evidence.view(evidence.size(0), -1)
         total = evidence.new_zeros(num_graphs, evidence.size(1)).index_add_(0, union.node_graph, evidence)
-        weights, columns = total.clamp(min=0).topk(min(count, total.size(1)))
+        weights, columns = total.clamp(min=0).sort(descending=True, stable=True)
+        weights, columns = weights[:, :count], columns[:, :count]
         weights = weights / torch.where(weights[:, :1] > 0, weights[:, :1], 1)
         return [
             [feature for feature in zip(row, values, strict=True) if feature[1] > 0]
@@ -248,6 +252,6 @@ def _close(output: Tensor, expected: Tensor) -> bool:
 
 def _labels(data: Data, nodes: Tensor) -> Tensor | None:
     y: Any = data.y
-    if not isinstance(y, Tensor) or y.is_floating_point() or y.shape != data.x.shape[:1]:
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.numel() != data.x.size(0):
         return None
-    return y[nodes]
+    return y.view(-1)[nodes]

@@ -21,7 +21,7 @@ def support_mask(evidence: Tensor) -> Tensor:
         >>> support_mask(torch.tensor([2.0, -3.0, 1.0, 0.0]))
         tensor([1.0000, 0.0000, 0.5000, 0.0000])
     """
-    positive = evidence.clamp(min=0)
+    positive = evidence.clamp(min=0).abs()  # of -0.0, clamp makes -0.0
     if positive.numel() == 0:
         return positive
     strongest = positive.max()

@@ -50,3 +50,9 @@ class NodeExplanations:
 
     def __len__(self) -> int:
         return self.index.numel()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(num_explained={len(self)}, num_nodes={self.context.num_nodes}, "
+            f"source={self.context.source!r})"
+        )

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError, UnsupportedModelError
+from gragr_explain.errors import (
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
 from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
@@ -40,8 +46,10 @@ class GradientRecorder:
             eq. 1 is a tenth of the mean norm, since the unit of a gradient depends on how the loss is averaged.
 
     Raises:
-        UnsupportedModelError: If the model has no message-passing layer.
+        UnsupportedModelError: If the model has no message-passing layer; from a forward pass while recording, if it
+            does not return one tensor, or has no such ``layer``.
         InvalidArgumentError: If ``self_field_every`` is not positive.
+        InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`.
         HistoryMismatchError: From a forward pass of the model while recording, if it is given another graph.
         InvalidGraphError: Likewise, if labels or training mask do not fit the model's outputs.
 
@@ -72,6 +80,8 @@ class GradientRecorder:
         message_passing_layers(model)
         if self_field_every < 1:
             raise InvalidArgumentError(f"expected self_field_every of at least 1, got {self_field_every}")
+        if not (data is None or isinstance(data, Data)):
+            raise InvalidTypeError(f"expected a torch_geometric.data.Data or None, got {type(data).__name__}")
         self.model = model
         self.layer = layer
         self.self_field_every = self_field_every
@@ -172,6 +182,8 @@ class GradientRecorder:
         step = self.history.num_steps
         field = _full_precision(gradient.detach())
         norm = self._record("training", field)
+        if self.history.num_steps == step:
+            return  # not finite, and so not recorded
         self._trace("norm", norm)
         if step in self.snapshots:
             self.history.snapshots["training", step] = field.clone()

@@ -37,8 +37,14 @@ class FieldRecord:
         return cls(0, matrix, matrix.clone(), vector, vector.clone(), vector.clone(), vector.clone())
 
     def update(self, field: Tensor) -> Tensor:
-        """Take in one observation; returns its norms of shape ``[num_nodes]``."""
+        """Take in one observation; returns its norms of shape ``[num_nodes]``.
+
+        An observation with NaN or infinite gradients, as mixed precision makes and throws away now and then, is left
+        out: it would stay in the means for ever.
+        """
         norm = torch.linalg.vector_norm(field, dim=-1)
+        if not bool(norm.isfinite().all()):
+            return norm
         self.count += 1
         self.mean.lerp_(field, 1 / self.count)
         deviation = norm - self.norm_mean

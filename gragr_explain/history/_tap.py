@@ -107,8 +107,7 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(output, Tensor):
-        raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")
+    _check_output(output)
     if not outputs:
         raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")
     return outputs[hidden_layer(outputs, output)], output
@@ -122,6 +121,10 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
         model: A model made of ``MessagePassing`` layers.
         listener: Called with the layers' outputs and the model's output, which are on the autograd graph. Passes
             without autograd do not count, nor do those of a copy that is made of the model meanwhile.
+
+    Raises:
+        UnsupportedModelError: If the model has no message-passing layer; from such a forward pass, if the model does
+            not return one tensor.
     """
     layers = message_passing_layers(model)
     outputs: list[Tensor] = []
@@ -137,8 +140,10 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
             outputs.append(output[0] if isinstance(output, tuple) else output)
 
     def end(_model: nn.Module, _args: Any, output: Any) -> None:
-        if listening() and outputs and isinstance(output, Tensor) and output.requires_grad:
-            listener(list(outputs), output)
+        if listening() and outputs:
+            _check_output(output)
+            if output.requires_grad:
+                listener(list(outputs), output)
         outputs.clear()
 
     handles = [layer.register_forward_hook(keep) for layer in layers]
@@ -148,3 +153,8 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _check_output(output: Any) -> None:
+    if not isinstance(output, Tensor):
+        raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")

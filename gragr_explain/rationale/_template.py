@@ -1,12 +1,15 @@
 """Rationales from sentences that are fixed: the same facts always give the same text."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from gragr_explain.rationale._facts import BANDS, Facts, PsiFact, Rationale
+from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale
 from gragr_explain.rationale._reliability import Doubt, judge
 from gragr_explain.rationale._wording import TITLES, clean_name, join_words, show_name, show_number, show_percent
 
 _MOST_NAMED = 3  # neighbours and features named in a text
+Fact = TypeVar("Fact", NeighbourFact, FeatureFact)
+_WORTH_NAMING = 0.05  # of the weight of the strongest
 
 # What each band of a psi feature means, low to high, for a reader who has never heard of a gradient.
 _MEANINGS = {
@@ -71,9 +74,9 @@ def _support(facts: Facts) -> str:
     neighbours = [
         f"{show_name(each.name)} (weight {show_number(each.weight)}"
         + (f", predicted as {show_name(each.prediction)})" if each.prediction is not None else ")")
-        for each in facts.neighbours[:_MOST_NAMED]
+        for each in _worth_naming(facts.neighbours)
     ]
-    features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in facts.features[:_MOST_NAMED]]
+    features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in _worth_naming(facts.features)]
     whose = "its neighbourhood, above all" if facts.subject.startswith("node ") else "the graph, above all"
     parts = []
     if neighbours:
@@ -81,6 +84,10 @@ def _support(facts: Facts) -> str:
     if features:
         parts.append(f"the input features that count most are {join_words(features)}")
     return "; ".join(parts) or "no connection and no input feature stands out as its support"
+
+
+def _worth_naming(found: Sequence[Fact]) -> Sequence[Fact]:
+    return [each for each in found[:_MOST_NAMED] if each.weight >= _WORTH_NAMING * found[0].weight]
 
 
 def _learning(facts: Facts) -> list[str]:

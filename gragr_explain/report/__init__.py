@@ -1,6 +1,5 @@
 """Explanations as tables, figures and one self-contained page."""
 
-from gragr_explain.files import check_writable
 from gragr_explain.report._cards import choose_cards
 from gragr_explain.report._drawings import draw_features, draw_subgraph
 from gragr_explain.report._export import export
@@ -16,7 +15,6 @@ from gragr_explain.report._projection import project
 from gragr_explain.report._table import to_frame, write_jsonl, write_parquet
 
 __all__ = [
-    "check_writable",
     "choose_cards",
     "conflict_map",
     "draw_features",

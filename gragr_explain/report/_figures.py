@@ -23,7 +23,7 @@ BINS = 24
 
 PANELS = {
     "Loss": {"loss": "training loss"},
-    "Accuracy": {"train_acc": "training", "val_acc": "validation"},
+    "Accuracy": {"val_acc": "validation"},
     "Nodes in conflict": {"conflict_share": "share of nodes"},
     "Conflict energy": {"conflict_energy": "energy"},
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.errors import InvalidArgumentError, TrainingError
 from gragr_explain.field import (
     GraphOperator,
     detect_conflicts,
@@ -32,6 +34,9 @@ def correct_field(field: Tensor, graph: GraphOperator, settings: Hyperparameters
     Returns:
         The corrected field, of the same shape, and the mask of conflicting nodes of shape ``[num_nodes]``.
 
+    Raises:
+        TrainingError: If the field is not finite.
+
     Example:
         >>> from gragr_explain.training import TABLE_5
         >>> field = torch.tensor([[-1.0, 1.0], [1.0, 0.0]])
@@ -41,6 +46,8 @@ def correct_field(field: Tensor, graph: GraphOperator, settings: Hyperparameters
     """
     context = neighbour_mean(field, graph)
     unit = float(torch.linalg.vector_norm(field, dim=-1).mean())
+    if not math.isfinite(unit):
+        raise TrainingError("a gradient is not finite, although the loss is; try a smaller learning rate")
     conflict = detect_conflicts(field, context, settings.tau_mag * unit, settings.tau_cos)
     projected = project_conflicts(field, context, conflict)
     if settings.smooth_iters == 0 or settings.alpha_smooth == 0:

@@ -19,6 +19,7 @@ from gragr_explain.history import (
     GradientHistory,
     GradientRecorder,
     class_log_probs,
+    find_history,
     hidden_layer,
     hidden_representation,
     message_edges,
@@ -104,7 +105,7 @@ class GraGR(nn.Module):
     @property
     def history(self) -> GradientHistory | None:
         """What was recorded of the training; ``None`` before :meth:`fit`."""
-        return getattr(self.model, ATTRIBUTE, None)
+        return find_history(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The model's own forward pass, plus the auxiliary signal where it has a weight.
@@ -161,7 +162,8 @@ class GraGR(nn.Module):
         check_training(self.model, data, epochs, patience, lr=lr, weight_decay=weight_decay)
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
         self.reasoner, self.class_signal = None, None
-        vars(self.model).pop(ATTRIBUTE, None)
+        for recorded in (self, self.model):
+            vars(recorded).pop(ATTRIBUTE, None)
         history = GradientHistory()
         with ExitStack() as hooks:
             if record:  # enters before the correction, and so records what the loss asked for

@@ -17,7 +17,7 @@ from gragr_explain.errors import (
     TrainingError,
     UnsupportedModelError,
 )
-from gragr_explain.inputs import check_data, forward_arguments
+from gragr_explain.inputs import check_data, forward_arguments, trial_output
 
 Curves = dict[str, list[float]]
 """One number per epoch, by name."""
@@ -71,23 +71,8 @@ def check_training(
         )
 
 
-@torch.no_grad()
 def _count_classes(model: nn.Module, data: Data) -> int:
-    was_training = model.training
-    model.eval()
-    try:
-        output = model(data.x, data.edge_index, **forward_arguments(model, data))
-    except TypeError as error:
-        raise UnsupportedModelError(
-            f"expected a model to call as model(x, edge_index), got one where {error}"
-        ) from error
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InvalidGraphError(
-            f"the model cannot take features of shape {list(data.x.shape)} ({data.x.dtype}): {reason}"
-        ) from error
-    finally:
-        model.train(was_training)
+    output = trial_output(model, data)
     expected = f"[{data.x.size(0)}, num_classes]"
     if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != data.x.size(0) or output.size(1) < 2:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__

@@ -6,7 +6,7 @@ from graph_cases import Case, cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gragr_explain.context import FEATURES, ROLES, SOURCES, GradientContext, psi_features, quantile_ranks
+from gragr_explain.context import FEATURES, ROLES, GradientContext, psi_features, quantile_ranks
 from gragr_explain.field import alignment, neighbour_mean
 
 
@@ -57,7 +57,3 @@ def test_scope_reaches_psi() -> None:
     by_ego = GradientContext.from_field(field, edges, "post hoc", confidence).psi[:, 3]
     assert by_graph.unique().numel() == 1
     assert by_ego.unique().numel() > 1
-
-
-def test_every_source_has_words() -> None:
-    assert set(SOURCES) == {"self", "training", "post hoc"}

@@ -12,7 +12,7 @@ from gragr_explain import GradientContextExplainer, GradientHistory, GradientRec
 from gragr_explain.context import GradientContext, psi_features
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidTypeError
 from gragr_explain.field import gradient_attention
-from gragr_explain.history import hidden_representation
+from gragr_explain.history import FieldRecord, hidden_representation
 
 
 @pytest.fixture
@@ -133,3 +133,30 @@ def test_what_is_no_history(history):
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
         GradientContextExplainer(**arguments)
+
+
+def test_a_reasoner_of_an_earlier_training_is_not_used_again(trained, graph):
+    """Recorded anew around another loop, the model's psi is new, and so is the Reasoner."""
+    before = explainer_for(trained)(graph.x, graph.edge_index, index=0)
+    with GradientRecorder(trained.model, graph):
+        trained.train()
+        trained(graph.x, graph.edge_index).pow(2).sum().backward()
+    after = explainer_for(trained.eval())(graph.x, graph.edge_index, index=0)
+    with torch.no_grad():
+        assert torch.equal(before.embedding, trained.reasoner(before.psi, before.psi_valid))
+        assert not torch.equal(after.embedding, trained.reasoner(after.psi, after.psi_valid))
+
+
+def test_copies_of_an_edge_are_attended_to_like_one(gcn, graph):
+    """Of edges that are all listed twice, each has the attention it has when listed once."""
+    target = torch.zeros(10, dtype=torch.long)
+    twice = torch.cat([graph.edge_index, graph.edge_index], dim=1)
+    explainer = explainer_for(gcn.eval())
+    history = GradientHistory()
+    history.fields["self"] = FieldRecord.empty(torch.zeros(10, 8))
+    history.fields["self"].update(torch.randn(10, 8, generator=torch.Generator().manual_seed(1)))
+    history.fields["training"] = history.fields["self"]
+    history.attach(gcn)
+    once = explainer.algorithm.context(gcn, graph.x, graph.edge_index, target=target).attention
+    both = explainer.algorithm.context(gcn, graph.x, twice, target=target).attention
+    torch.testing.assert_close(both, torch.cat([once, once]))

@@ -22,6 +22,7 @@ from gragr_explain.errors import (
     InvalidGraphError,
     InvalidIndexError,
     InvalidTypeError,
+    UnsupportedModelError,
 )
 from gragr_explain.explain import _many
 from gragr_explain.history import message_edges
@@ -235,6 +236,14 @@ def test_the_auxiliary_signal_is_of_the_whole_graph():
     check_same(explainer, data, explain_many(explainer, data, [3, 5], **EVERYTHING))
 
 
+def test_labels_as_a_column():
+    model, data = GCN(3, 6, num_layers=2, out_channels=3).double().eval(), random_graph(7, 15, 40)
+    data.y = torch.arange(15).view(-1, 1) % 3
+    found = explain_many(explainer_for(model), data, [4, 5], progress=False)
+    assert found.label.tolist() == [1, 2]
+    assert repr(found) == "NodeExplanations(num_explained=2, num_nodes=15, source='post hoc')"
+
+
 def test_what_is_found():
     torch.manual_seed(0)
     model, data = GCN(3, 6, num_layers=2, out_channels=3).double().eval(), random_graph(7, 15, 40)
@@ -392,6 +401,11 @@ def test_what_is_no_graph(job):
         explain_many(job[0], Data(edge_index=job[1].edge_index), progress=False)
 
 
+def test_a_model_without_message_passing():
+    with pytest.raises(UnsupportedModelError, match="Linear has none"):
+        explain_many(explainer_for(torch.nn.Linear(3, 3).double()), random_graph(7, 15, 40), [0], progress=False)
+
+
 def test_features_that_are_not_finite(job):
     job[1].x[3] = torch.inf
     with pytest.raises(InvalidGraphError, match="first in 3"):
@@ -415,3 +429,9 @@ def test_messages_that_flow_backwards_name_their_senders():
     assert {(sender, receiver) for sender, receiver, _ in found.edges[0]} <= {(1, 0), (2, 0)}
     assert found.edges[0]
     assert "node 1" in found.rationales[0].text or "node 2" in found.rationales[0].text
+
+
+def test_features_of_another_width_are_named():
+    data = Data(x=torch.rand(3, 5), edge_index=torch.tensor([[0], [1]]))
+    with pytest.raises(InvalidGraphError, match=r"cannot take features of shape \[3, 5\]"):
+        explain_many(explainer_for(GCN(4, 8, num_layers=2, out_channels=2)), data, progress=False)

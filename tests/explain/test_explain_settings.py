@@ -12,6 +12,7 @@ from torch_geometric.explain.config import ModelConfig
 from torch_geometric.utils import k_hop_subgraph
 
 from gragr_explain import GradientContextExplainer
+from gragr_explain.errors import InvalidArgumentError
 
 MODES = [
     ("multiclass_classification", "raw"),
@@ -148,6 +149,12 @@ def test_names_appear_in_the_rationale(gcn, graph):
     explanation = explainer_for(gcn, algorithm)(graph.x, graph.edge_index, index=1)
     assert ["red", "green", "blue"][int(explanation.target[1])] in explanation.rationale
     assert any(name in explanation.rationale for name in ("size", "age", "wealth"))
+
+
+def test_too_few_names_of_features(gcn, graph):
+    explainer = explainer_for(gcn, GradientContextExplainer(feature_names=["size"]))
+    with pytest.raises(InvalidArgumentError, match="expected 3 feature_names, got 1"):
+        explainer(graph.x, graph.edge_index, index=1)
 
 
 def test_rationale_names_the_label_of_a_phenomenon_only(gcn, graph):

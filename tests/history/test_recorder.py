@@ -14,6 +14,7 @@ from gragr_explain.errors import (
     HistoryMismatchError,
     InvalidArgumentError,
     InvalidGraphError,
+    InvalidTypeError,
     UnsupportedModelError,
 )
 from gragr_explain.history import (
@@ -179,6 +180,13 @@ class Stacked(nn.Module):
         return self.layer(x, edge_index).flatten(1)
 
 
+class Pair(Averaging):
+    """A model that returns more than its scores."""
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x, edge_index), x
+
+
 MISFITS = {
     "no message passing": (lambda data: (nn.Linear(5, 3), {}), UnsupportedModelError, "Linear has none"),
     "no module": (lambda data: (len, {}), UnsupportedModelError, "builtin_function_or_method"),
@@ -187,6 +195,12 @@ MISFITS = {
         InvalidArgumentError,
         "at least 1, got 0",
     ),
+    "no data": (
+        lambda data: (make_model("GCN"), {"data": data.x}),
+        InvalidTypeError,
+        "expected a torch_geometric.data.Data or None, got Tensor",
+    ),
+    "several outputs": (lambda data: (Pair(CHANNELS, 3), {}), UnsupportedModelError, "one tensor, got tuple"),
     "layer too high": (
         lambda data: (make_model("GCN"), {"layer": 3}),
         UnsupportedModelError,
@@ -215,6 +229,17 @@ MISFITS = {
         r"train_mask of shape \[24\], got \[24, 10\]",
     ),
 }
+
+
+def test_a_step_that_overflows_does_not_spoil_the_history() -> None:
+    model, data = make_model("GCN"), make_graph()
+    with GradientRecorder(model, data) as history:
+        for scale in (1.0, float("inf"), float("nan"), 1.0):
+            (model(data.x, data.edge_index).square().sum() * scale).backward()
+    assert history.num_steps == 2
+    assert history.field("training").isfinite().all()
+    assert history.field("self").isfinite().all()
+    assert history.conflict_count is not None
 
 
 @pytest.mark.parametrize("name", MISFITS)
@@ -254,10 +279,6 @@ def test_the_hidden_representation_of_an_explanation_is_the_recorded_one(name: s
 
 
 def test_a_model_that_returns_no_tensor_cannot_be_looked_into() -> None:
-    class Pair(Averaging):
-        def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
-            return super().forward(x, edge_index), x
-
     data = make_graph()
     with pytest.raises(UnsupportedModelError, match="got tuple"):
         hidden_representation(Pair(CHANNELS, 3), data.x, data.edge_index)

@@ -33,6 +33,14 @@ def test_a_field_record_is_numpy_over_the_sequence(drawn: list[list[int]]) -> No
         assert np.isclose(found, np.mean(turns), atol=1e-12) if turns else np.isnan(found)
 
 
+def test_an_observation_that_is_not_finite_is_left_out() -> None:
+    record = FieldRecord.empty(torch.zeros(2, 3))
+    for value in (1.0, torch.nan, torch.inf, 3.0):
+        record.update(torch.full((2, 3), value))
+    assert record.count == 2
+    assert torch.equal(record.mean, torch.full((2, 3), 2.0))
+
+
 @given(st.integers(1, 5).map(lambda half: 2 * half), st.lists(st.integers(-100, 100), max_size=90))
 def test_a_trajectory_is_the_means_of_equal_slices(slots: int, values: list[int]) -> None:
     trajectory = Trajectory(num_nodes=2, slots=slots)

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rationale_facts import CONFLICT, LONELY, NAMES, REGRESSION, STABLE, some_facts, unknown
 
-from gragr_explain.rationale import PsiFact, TemplateWriter, check_grounding
+from gragr_explain.rationale import NeighbourFact, PsiFact, TemplateWriter, check_grounding
 from gragr_explain.rationale._vocabulary import NUMBER
 from gragr_explain.rationale._wording import TITLES, show_number
 
@@ -123,3 +123,10 @@ def test_a_doubt_from_psi_alone_gives_an_action():
 def test_without_evidence_it_says_so():
     text = text_of(replace(LONELY, features=(), psi=tuple(map(unknown, NAMES))))
     assert "No connection and no input feature stands out" in text
+
+
+def test_what_weighs_next_to_nothing_is_not_a_reason():
+    neighbours = (NeighbourFact("node 5", 1.0, "7"), NeighbourFact("node 8", 0.01, "7"))
+    text = text_of(replace(CONFLICT, neighbours=neighbours))
+    assert "node 5" in text
+    assert "node 8" not in text

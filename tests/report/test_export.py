@@ -9,7 +9,8 @@ from conftest import make_data, make_explanations
 from torch_geometric.explain import Explanation
 
 from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidIndexError, OutputError
-from gragr_explain.report import _export, check_writable, export
+from gragr_explain.files import check_writable
+from gragr_explain.report import _export, export
 
 ALL = {"explanations.jsonl", "explanations.parquet", "report.html"}
 

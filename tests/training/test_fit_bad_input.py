@@ -59,7 +59,7 @@ TABLE = {
     "edges transposed": (change(edge_index=lambda d: d.edge_index.t()), {}, InvalidGraphError, r"got \[\d+, 2\]"),
     "edge to no node": (put("edge_index", (1, 0), 30), {}, InvalidGraphError, r"in \[0, 29\].*to 30"),
     "negative edge": (put("edge_index", (0, 0), -1), {}, InvalidGraphError, "got -1"),
-    "too few edge weights": (change(edge_weight=torch.ones(3)), {}, InvalidGraphError, "cannot take"),
+    "too few edge weights": (change(edge_weight=torch.ones(3)), {}, InvalidGraphError, "edge_weight of 126 edges"),
     "no labels": (drop("y"), {}, InvalidGraphError, "got NoneType"),
     "label too large": (put("y", slice(None), 3), {}, InvalidGraphError, r"\[0, 2\], got 3 to 3"),
     "negative label": (put("y", slice(None), -1), {}, InvalidGraphError, "got -1"),

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from gragr_explain import GraGR
+from gragr_explain.errors import TrainingError
 from gragr_explain.field import GraphOperator
 from gragr_explain.training import TABLE_5, correct_field
 
@@ -173,3 +174,9 @@ def test_fit_learns(make_data):
     trained = GraGR(GCN(5, 16, num_layers=2, out_channels=3)).fit(data, epochs=60, progress=False)
     curve = trained.history.curves["loss"]
     assert curve[-1] < 0.7 * curve[0]
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    field = torch.full((2, 3), torch.nan)
+    with pytest.raises(TrainingError, match="gradient is not finite"):
+        correct_field(field, GraphOperator(torch.tensor([[0, 1], [1, 0]]), 2), TABLE_5["GCN"])

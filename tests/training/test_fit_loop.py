@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GINConv, GraphSAGE, SAGEConv
 
-from gragr_explain import GradientHistory, GraGR
+from gragr_explain import GradientHistory, GradientRecorder, GraGR
 from gragr_explain.errors import HistoryMismatchError, TrainingError
+from gragr_explain.history import find_history
 from gragr_explain.training import TABLE_5, hyperparameters_of
 
 
@@ -222,6 +223,16 @@ def test_training_twice_replaces_the_history(data):
     assert isinstance(first, GradientHistory)
     assert trained.history is not first
     assert (first.num_steps, trained.history.num_steps) == (4, 3)
+
+
+def test_the_history_is_the_one_that_explanations_use(data):
+    trained = GraGR(GCN(data.num_features, 8, 2, 3))
+    with GradientRecorder(trained, data) as recorded:
+        trained(data.x, data.edge_index).sum().backward()
+    assert trained.history is recorded
+    trained.fit(data, epochs=2, progress=False)
+    assert trained.history is not recorded
+    assert trained.history is find_history(trained)
 
 
 def test_unrecorded_training_has_no_history(data):
