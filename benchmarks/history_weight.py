@@ -25,6 +25,7 @@ from gragr_explain.datasets import load_dataset
 from gragr_explain.explain import masked_output
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
+DEFAULT = GradientContextExplainer().history_weight
 CASES = (
     ("Cora", "GCN"),
     ("Cora", "GAT"),
@@ -127,8 +128,9 @@ def main() -> None:
         [
             "Evidence of an edge is its signed gradient times its relative gradient attention to the power of the "
             f"weight. Means over all cases, characterisation and agreement between seeds, by weight: {summary}.",
-            "The attention does not make masks more faithful, and in full it makes them less so. The default of 0.1 "
-            "costs next to nothing; what it gains in stability is as small.",
+            f"The default of {DEFAULT} costs {means.characterisation[0.0] - means.characterisation[DEFAULT]:.4f} of the "
+            f"characterisation of no attention, and {means.agreement[0.0] - means.agreement[DEFAULT]:.4f} of its agreement "
+            "(negative: it gains).",
             f"{options.seeds} seeds, {options.nodes} validation nodes (all where there are fewer), the {TOP} strongest "
             "edges. Cora with its full split.",
         ],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTaskLevel
 
@@ -14,9 +15,6 @@ from gragr_explain.errors import HistoryMismatchError
 from gragr_explain.explain._objective import confidences, predictions, support
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import GradientHistory, hidden_representation, message_edges
-
-BETA = 2.0
-"""Sharpness of the gradient attention: Table 5's value at the end of training."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class ModelContext:
         output: The model's output.
         prediction: What it predicts, classes of shape ``[num_outputs]`` or the output itself.
         confidence: The probability of each prediction, ``[num_outputs]``; ``None`` for regression.
-        attention: For each edge, its gradient attention (eq. 5) times the number of the target's neighbours, so that
-            1 is uniform, ``[num_edges]``.
+        attention: For each edge, its gradient attention (eq. 5, of the gradients' directions) times the number of the
+            receiver's neighbours, so that 1 is uniform, ``[num_edges]``.
         messages: Sender and receiver of each edge's message, ``[2, num_edges]``.
     """
 
@@ -124,9 +122,7 @@ def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, pred
 
 
 def _relative_attention(field: Tensor, graph: GraphOperator, messages: Tensor) -> Tensor:
-    unit = torch.linalg.vector_norm(field, dim=-1).mean()
-    scaled = field / torch.where(unit > 0, unit, 1)
     is_loop = messages[0] == messages[1]
     copies = torch.where(is_loop, 1, graph.multiplicity[graph.edge_slot]) if graph.num_edges else 1
-    relative = gradient_attention(scaled, graph, BETA) * graph.degree[messages[1]] * copies
+    relative = gradient_attention(F.normalize(field, dim=-1), graph) * graph.degree[messages[1]] * copies
     return torch.where(is_loop, 1.0, relative)

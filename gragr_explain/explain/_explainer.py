@@ -56,8 +56,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         history: What was recorded while the model was trained. By default it is found on the model;
             ``False`` explains without it.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
-            exponent: 0 is not at all, 1 is in full. The default steadies the choice of edges a little and costs no
-            fidelity; more costs some (``reports/history_weight.md``).
+            exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
+            none (``reports/history_weight.md``).
         scope: Whether psi's confidence feature is taken per node (``"ego"``) or for the whole ``"graph"`` (eq. 21).
         writer: Who writes rationales; by default a template. See :class:`~gragr_explain.rationale.LLMWriter`.
         class_names: Names of the classes, for rationales.
