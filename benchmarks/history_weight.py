@@ -122,15 +122,15 @@ def main() -> None:
     summary = "; ".join(
         f"{weight}: {row.characterisation:.3f} and {row.agreement:.3f}" for weight, row in means.iterrows()
     )
+    cost = means.loc[0.0] - means.loc[DEFAULT]
     write_page(
         "history_weight",
         "How much the training's gradient attention should weigh in a mask",
         [
             "Evidence of an edge is its signed gradient times its relative gradient attention to the power of the "
             f"weight. Means over all cases, characterisation and agreement between seeds, by weight: {summary}.",
-            f"The default of {DEFAULT} costs {means.characterisation[0.0] - means.characterisation[DEFAULT]:.4f} of the "
-            f"characterisation of no attention, and {means.agreement[0.0] - means.agreement[DEFAULT]:.4f} of its agreement "
-            "(negative: it gains).",
+            f"Beside none, the default of {DEFAULT} costs {cost.characterisation:.4f} of the characterisation and "
+            f"{cost.agreement:.4f} of the agreement (negative: it gains).",
             f"{options.seeds} seeds, {options.nodes} validation nodes (all where there are fewer), the {TOP} strongest "
             "edges. Cora with its full split.",
         ],
