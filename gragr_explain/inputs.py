@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.errors import InvalidGraphError, InvalidIndexError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.field import check_edges
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
 
@@ -30,16 +31,7 @@ def check_graph(x: Tensor, edge_index: Tensor) -> None:
         raise InvalidGraphError(
             f"expected finite node features, got NaN or infinite values in {bad.numel()} nodes, first in {int(bad[0])}"
         )
-    if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.long:
-        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise InvalidTypeError(f"expected an edge_index of torch.int64, got {got}")
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise InvalidGraphError(f"expected an edge_index of shape [2, num_edges], got {list(edge_index.shape)}")
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < x.size(0):
-        raise InvalidGraphError(
-            f"expected node indices in [0, {x.size(0) - 1}] in edge_index, "
-            f"got {int(edge_index.min())} to {int(edge_index.max())}"
-        )
+    check_edges(edge_index, x.size(0))
 
 
 def check_data(data: Data) -> None:

@@ -13,7 +13,7 @@ from gragr_explain.field._energy import (
     dirichlet_energy,
     task_conflict_energy,
 )
-from gragr_explain.field._graph import Graph, GraphOperator, prepare
+from gragr_explain.field._graph import Graph, GraphOperator, check_edges, prepare
 from gragr_explain.field._neighbours import neighbour_mean, neighbour_sum
 from gragr_explain.field._smoothing import conjugate_gradient_smooth, jacobi_smooth
 
@@ -21,6 +21,7 @@ __all__ = [
     "Graph",
     "GraphOperator",
     "alignment",
+    "check_edges",
     "conflict_energy",
     "conflict_loss",
     "conjugate_gradient_smooth",

@@ -36,7 +36,7 @@ class GraphOperator:
     """
 
     def __init__(self, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None) -> None:
-        _check_edges(edge_index, num_nodes, edge_weight)
+        check_edges(edge_index, num_nodes, edge_weight)
         source, target = edge_index
         edges = (source != target).nonzero().view(-1)
         key, slot = torch.unique(target[edges] * num_nodes + source[edges], return_inverse=True)
@@ -174,7 +174,18 @@ def prepare(field: Tensor, graph: Graph, edge_weight: Tensor | None = None) -> G
     return graph
 
 
-def _check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> None:
+def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None) -> None:
+    """Check edges, and their weights where there are any.
+
+    Args:
+        edge_index: Edges of shape ``[2, num_edges]``.
+        num_nodes: The number of nodes.
+        edge_weight: Weights of shape ``[num_edges]``.
+
+    Raises:
+        InvalidTypeError: If ``edge_index`` is no integer tensor, or ``edge_weight`` no floating-point tensor.
+        InvalidGraphError: If shapes do not fit, an index is out of range, or a weight is negative or not finite.
+    """
     if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.long:
         got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise InvalidTypeError(f"expected an edge_index of torch.int64, got {got}")
@@ -183,7 +194,7 @@ def _check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None)
     if edge_index.numel() > 0:
         low, high = int(edge_index.min()), int(edge_index.max())
         if low < 0 or high >= num_nodes:
-            raise InvalidGraphError(f"expected node indices in [0, {num_nodes - 1}], got {low} to {high}")
+            raise InvalidGraphError(f"expected node indices in [0, {num_nodes - 1}] in edge_index, got {low} to {high}")
     if edge_weight is None:
         return
     if not isinstance(edge_weight, Tensor) or not edge_weight.is_floating_point():

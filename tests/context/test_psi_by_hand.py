@@ -133,7 +133,7 @@ BAD: dict[str, tuple[dict, type[GragrError], str]] = {
     "scope": ({"scope": "node"}, InvalidArgumentError, "'ego' or 'graph', got 'node'"),
     "confidence of another graph": ({"confidence": torch.ones(2)}, InvalidGraphError, r"shape \[3\], got \[2\]"),
     "confidence as a column": ({"confidence": torch.ones(3, 1)}, InvalidGraphError, r"shape \[3\], got \[3, 1\]"),
-    "edge out of range": ({"graph": TRIANGLE + 1}, InvalidGraphError, r"\[0, 2\], got 1 to 3"),
+    "edge out of range": ({"graph": TRIANGLE + 1}, InvalidGraphError, r"\[0, 2\] in edge_index, got 1 to 3"),
     "negative weight": ({"edge_weight": -torch.ones(6)}, InvalidGraphError, "negative"),
 }
 

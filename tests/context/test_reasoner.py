@@ -99,7 +99,7 @@ def test_fitting_learns(psi, hidden, target) -> None:
     readable = 50 + 10 * torch.stack([values[:, 2], values[:, 2].square()], dim=-1)
     fitted = Reasoner(2).fit(values, valid, readable)
     error = (fitted.reconstruct(fitted(values, valid)) - readable).square().mean()
-    assert float(error) < 0.1 * float(readable.var(0, unbiased=False).mean())
+    assert float(error.detach()) < 0.1 * float(readable.var(0, unbiased=False).mean())
 
 
 def test_degenerate_input_stays_finite() -> None:

@@ -34,7 +34,7 @@ TABLE: dict[str, tuple[Callable[[], Any], type[GragrError], str]] = {
         r"\[2, num_edges\], got \[5, 2\]",
     ),
     "edges without a dimension": (lambda: GraphOperator(EDGES[0], 3), InvalidGraphError, r"got \[2\]"),
-    "end that is no node": (lambda: GraphOperator(EDGES, 2), InvalidGraphError, r"\[0, 1\], got 0 to 2"),
+    "end that is no node": (lambda: GraphOperator(EDGES, 2), InvalidGraphError, r"\[0, 1\] in edge_index, got 0 to 2"),
     "negative end": (lambda: GraphOperator(-EDGES, 3), InvalidGraphError, "got -2 to 0"),
     "edge without nodes": (lambda: GraphOperator(EDGES, 0), InvalidGraphError, "got 0 to 2"),
     "weights as a list": (lambda: GraphOperator(EDGES, 3, [1.0, 1.0]), InvalidTypeError, "got list"),
