@@ -60,13 +60,13 @@ def print_rationale(explanations: NodeExplanations, row: int) -> None:
 def _headline(explanations: NodeExplanations, row: int) -> str:
     """The prediction of one node in a line."""
     prediction, confidence = int(explanations.prediction[row]), float(explanations.confidence[row])
-    line = f"predicted {_class(explanations, prediction)}, {confidence:.1%} sure"
+    line = f"predicted {explanations.class_name(prediction)}, {confidence:.1%} sure"
     label = -1 if explanations.label is None else int(explanations.label[row])
     if label < 0:
         return f"{line}; its label is not known"
     if label == prediction:
         return f"{line}; its label says the same"
-    return f"{line}; its label says {_class(explanations, label)}"
+    return f"{line}; its label says {explanations.class_name(label)}"
 
 
 def _psi_table(explanations: NodeExplanations, node: int) -> Table:
@@ -88,7 +88,7 @@ def _edge_table(explanations: NodeExplanations, row: int) -> Table:
     table = _table("edge", "weight", "predicted")
     for source, target, weight in explanations.edges[row]:
         other = target if source == node else source
-        predicted = _class(explanations, int(explanations.all_predictions[other]))
+        predicted = explanations.class_name(int(explanations.all_predictions[other]))
         table.add_row(f"{source} \N{RIGHTWARDS ARROW} {target}", f"{weight:.2f}", predicted)
     return table
 
@@ -106,8 +106,3 @@ def _table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, justify="right" if name in ("value", "weight") else "left", no_wrap=True)
     return table
-
-
-def _class(explanations: NodeExplanations, label: int) -> str:
-    names = explanations.class_names
-    return names[label] if names is not None and label < len(names) else f"class {label}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,19 +44,23 @@ def output_facts(
         class_names: Names of the classes.
         feature_names: Names of the features.
     """
-    names = _ClassNames(class_names)
+    named = partial(class_name, class_names)
     is_class = shared.confidence is not None
     is_node = subject == "node"
     return Facts(
         subject=f"{subject} {output}",
-        prediction=names(int(shared.prediction[output])) if is_class else _number(shared.prediction[output]),
+        prediction=named(int(shared.prediction[output])) if is_class else _number(shared.prediction[output]),
         confidence=float(shared.confidence[output]) if shared.confidence is not None else None,
-        label=None if label is None or label < 0 else names(label),
+        label=None if label is None or label < 0 else named(label),
         psi=psi_facts(shared.gradients, output) if is_node else (),
         role=shared.gradients.role(output) if is_node else None,
         source=shared.gradients.source,
         neighbours=tuple(
-            NeighbourFact(f"node {node}", weight, names(int(shared.prediction[node])) if is_node and is_class else None)
+            NeighbourFact(
+                f"node {node}",
+                weight,
+                named(int(shared.prediction[node])) if is_node and is_class else None,
+            )
             for node, weight in supporting_nodes(edges, output if is_node else None)[:_NAMED]
         ),
         features=tuple(
@@ -105,13 +110,9 @@ def _strongest(mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return mask[positive[order]], positive[order]
 
 
-class _ClassNames:
-    def __init__(self, names: Sequence[str] | None) -> None:
-        self.names = names
-
-    def __call__(self, number: int) -> str:
-        known = self.names is not None and 0 <= number < len(self.names)
-        return str(self.names[number]) if known and self.names is not None else f"class {number}"
+def class_name(names: Sequence[str] | None, number: int) -> str:
+    """What a class is called; ``class 3`` where it has no name."""
+    return str(names[number]) if names is not None and 0 <= number < len(names) else f"class {number}"
 
 
 def _number(value: Tensor) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gragr_explain.context import GradientContext
-from gragr_explain.explain._facts import Edge, Feature
+from gragr_explain.explain._facts import Edge, Feature, class_name
 from gragr_explain.rationale import Rationale
 
 
@@ -47,6 +47,10 @@ class NodeExplanations:
     rationales: list[Rationale]
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
+
+    def class_name(self, label: int) -> str:
+        """What a class is called; ``class 3`` where it has no name."""
+        return class_name(self.class_names, label)
 
     def __len__(self) -> int:
         return self.index.numel()

@@ -2,7 +2,7 @@
 
 from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
-from gragr_explain.history._recorder import GradientRecorder
+from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory
 from gragr_explain.history._tap import hidden_layer, hidden_representation, message_edges, message_passing_layers, tap
 
@@ -13,6 +13,7 @@ __all__ = [
     "GradientRecorder",
     "Trajectory",
     "class_log_probs",
+    "copy_weights",
     "find_history",
     "hidden_layer",
     "hidden_representation",

@@ -113,7 +113,7 @@ class GradientRecorder:
             self._running.close()
             self._started = False
             if self.history.num_steps:
-                self.history.weights[self._forwards] = _copy_weights(self.model)
+                self.history.weights[self._forwards] = copy_weights(self.model)
         return self.history
 
     def __enter__(self) -> GradientHistory:
@@ -203,7 +203,7 @@ class GradientRecorder:
 
     def _keep_weights(self, step: int) -> None:
         weights = self.history.weights
-        weights[step] = _copy_weights(self.model)
+        weights[step] = copy_weights(self.model)
         if len(weights) > WEIGHT_SNAPSHOTS:
             self._weight_stride *= 2
             self._thin_weights()
@@ -213,7 +213,8 @@ class GradientRecorder:
             del self.history.weights[stale]
 
 
-def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model's ``state_dict``, as they are now."""
     return {name: value.detach().clone() for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 

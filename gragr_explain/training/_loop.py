@@ -17,6 +17,7 @@ from gragr_explain.errors import (
     TrainingError,
     UnsupportedModelError,
 )
+from gragr_explain.history import copy_weights
 from gragr_explain.inputs import check_data, forward_arguments, trial_output
 
 Curves = dict[str, list[float]]
@@ -114,7 +115,7 @@ def train_full_batch(
     arguments = forward_arguments(model, data)
     train_mask, val_mask, y = data.train_mask, data.get("val_mask"), data.y
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
-    good = best = _copy(model)
+    good = best = copy_weights(model)
     best_accuracy, best_epoch = -1.0, 0
     with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
         for epoch in bar:
@@ -127,7 +128,7 @@ def train_full_batch(
                 raise TrainingError(
                     f"the loss became {value} in epoch {epoch}; training stopped, the model has its last good weights"
                 )
-            good = _copy(model)
+            good = copy_weights(model)
             loss.backward()
             optimizer.step()
             curves.setdefault("loss", []).append(value)
@@ -135,7 +136,7 @@ def train_full_batch(
                 accuracy = _accuracy(model, data, arguments, val_mask)
                 curves.setdefault("val_acc", []).append(accuracy)
                 if patience is not None and accuracy > best_accuracy:
-                    best, best_accuracy, best_epoch = _copy(model), accuracy, epoch
+                    best, best_accuracy, best_epoch = copy_weights(model), accuracy, epoch
             bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()}, refresh=False)
             if patience is not None and epoch - best_epoch >= patience:
                 break
@@ -149,7 +150,3 @@ def _accuracy(model: nn.Module, data: Data, arguments: dict[str, Tensor], mask: 
     model.eval()
     output = model(data.x, data.edge_index, **arguments)
     return float((output[mask].argmax(-1) == data.y[mask]).float().mean())
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
