@@ -22,7 +22,7 @@ from benchmarks._page import spread, write_page
 from gragr_explain import GradientContextExplainer, GraGR
 from gragr_explain.checkpoint import build_model
 from gragr_explain.datasets import load_dataset
-from gragr_explain.explain import masked_output
+from gragr_explain.messages import masked_output
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 DEFAULT = GradientContextExplainer().history_weight

@@ -15,6 +15,7 @@ LAYERS = [
     {"files", "field"},
     {"inputs"},
     {"history"},
+    {"messages"},
     {"context"},
     {"training"},
     {"rationale"},

@@ -2,7 +2,7 @@
 
 from gragr_explain.explain._edge_gradient import EdgeGradientExplainer
 from gragr_explain.explain._explainer import GradientContextExplainer
-from gragr_explain.explain._gradients import edge_mask_applied, input_gradients, layer_gradients, masked_output
+from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._many import explain_many
 from gragr_explain.explain._occlusion import OcclusionExplainer
 from gragr_explain.explain._result import NodeExplanations
@@ -12,9 +12,7 @@ __all__ = [
     "GradientContextExplainer",
     "NodeExplanations",
     "OcclusionExplainer",
-    "edge_mask_applied",
     "explain_many",
     "input_gradients",
     "layer_gradients",
-    "masked_output",
 ]

@@ -15,8 +15,8 @@ from torch_geometric.explain.config import ModelTaskLevel
 from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import GragrError, UnsupportedModelError
-from gragr_explain.explain._gradients import mask_dtype, masked_output
 from gragr_explain.history import message_passing_layers
+from gragr_explain.messages import mask_dtype, masked_output
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from gragr_explain.explain._copies import (
     with_batch,
 )
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
-from gragr_explain.explain._gradients import mask_dtype, maskable_layers, masked_output
 from gragr_explain.explain._objective import support
 from gragr_explain.history import message_edges
 from gragr_explain.inputs import check_index
+from gragr_explain.messages import mask_dtype, maskable_layers, masked_output
 
 _ROUNDING = 16
 """How many units in the last place of the largest output count as no change."""

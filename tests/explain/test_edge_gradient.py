@@ -24,7 +24,8 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
-from gragr_explain.explain import edge_mask_applied, input_gradients, layer_gradients
+from gragr_explain.explain import input_gradients, layer_gradients
+from gragr_explain.messages import edge_mask_applied
 
 BOTH = ["input", "layer"]
 

@@ -15,8 +15,8 @@ from torch_geometric.nn import GCN, GCNConv
 
 from gragr_explain import GradientContextExplainer, GradientRecorder, explain_many
 from gragr_explain.errors import UnsupportedModelError
-from gragr_explain.explain import edge_mask_applied
 from gragr_explain.explain._memo import Memo
+from gragr_explain.messages import edge_mask_applied
 
 
 def build(backbone: str, **kwargs) -> nn.Module:

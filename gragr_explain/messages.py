@@ -1,0 +1,98 @@
+"""Masks on the messages of a model's layers, without a change to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
+from gragr_explain.history import message_passing_layers
+
+
+def maskable_layers(model: nn.Module) -> list[MessagePassing]:
+    """The message-passing layers whose messages a mask multiplies: all but those with ``explain = False``.
+
+    In the order in which they are registered. A layer that a model calls several times is one layer.
+    """
+    return [layer for layer in message_passing_layers(model) if layer.explain is not False]
+
+
+def mask_dtype(x: Tensor) -> torch.dtype:
+    """The type of the numbers of a mask for a graph with these features."""
+    return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+
+
+@contextmanager
+def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -> Iterator[None]:
+    """Multiply the messages of every layer by an edge mask, as long as the context lasts.
+
+    Hooks on the messages do it, so that nothing which another explainer has left on a layer (PyG's ``GNNExplainer``
+    leaves its mask registered as a parameter) is used or changed. Layers with ``explain = False`` are left out.
+
+    Args:
+        model: A model made of ``MessagePassing`` layers.
+        edge_mask: Factors of shape ``[num_edges]`` for all layers, or of shape ``[num_layers, num_edges]`` for each
+            layer its own. A layer that is called several times is one layer.
+        edge_index: The edges of shape ``[2, num_edges]`` that the model is called with.
+
+    Raises:
+        InvalidArgumentError: If the mask has another shape.
+        UnsupportedModelError: As long as the context lasts, when a layer passes messages along other edges.
+    """
+    masked, num_edges = maskable_layers(model), edge_index.size(1)
+    if edge_mask.shape not in ((num_edges,), (len(masked), num_edges)):
+        raise InvalidArgumentError(
+            f"expected an edge mask of shape [{num_edges}] or [{len(masked)}, {num_edges}], got {list(edge_mask.shape)}"
+        )
+    mask_of = dict(zip(masked, edge_mask if edge_mask.dim() == 2 else [edge_mask] * len(masked), strict=True))
+    links = edge_index[0] != edge_index[1]
+    factors: dict[MessagePassing, Tensor] = {}
+
+    def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
+        factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edge_index, links)
+
+    def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
+        shape = [1] * messages.dim()
+        shape[layer.node_dim] = -1
+        return messages * factors[layer].view(shape)
+
+    handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
+    handles += [layer.register_message_forward_hook(multiply) for layer in masked]
+    eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
+    try:
+        with eager:
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _factors_of(layer: MessagePassing, used: Any, edge_mask: Tensor, edge_index: Tensor, links: Tensor) -> Tensor:
+    """The factors of a layer's messages; self-loops that the layer puts in place of the graph's own have factor 1."""
+    if isinstance(used, Tensor) and used.layout == torch.strided:
+        num_links = int(links.sum())
+        loops = used[:, num_links:]
+        own_loops = torch.equal(used[:, :num_links], edge_index[:, links]) and torch.equal(loops[0], loops[1])
+        if torch.equal(used, edge_index) and not (own_loops and getattr(layer, "add_self_loops", False)):
+            return edge_mask
+        if own_loops:
+            return torch.cat([edge_mask[links], edge_mask.new_ones(loops.size(1))])
+    raise UnsupportedModelError(
+        f"{type(layer).__name__} passes messages along other edges than edge_index, so that an edge mask has no "
+        "meaning there; pass all edges in edge_index, or set `layer.explain = False` on that layer"
+    )
+
+
+def masked_output(model: nn.Module, edge_mask: Tensor, x: Tensor, edge_index: Tensor, **kwargs: Any) -> Tensor:
+    """A model's output with its messages multiplied by an edge mask.
+
+    Raises:
+        UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
+    """
+    with edge_mask_applied(model, edge_mask, edge_index):
+        return model(x, edge_index, **kwargs)
