@@ -22,10 +22,10 @@ from gragr_explain import GraGR
 from gragr_explain.checkpoint import build_model
 from gragr_explain.datasets import load_dataset
 
-VARIANTS = {
-    "plain": {"correct": False, "record": False},
-    "recorded": {"correct": False, "record": True},
-    "GraGR": {"correct": True, "record": True},
+VARIANTS = {  # what is corrected, and whether it is recorded
+    "plain": (False, False),
+    "recorded": (False, True),
+    "GraGR": (True, True),
 }
 BLOCK = 10
 GOALS = {"recorded": 1.15, "GraGR": 1.3}
@@ -33,13 +33,13 @@ GOALS = {"recorded": 1.15, "GraGR": 1.3}
 
 def epoch_time(model: nn.Module, data: Data, variant: str, epochs: int) -> float:
     """The time of an epoch, in milliseconds."""
-    settings = VARIANTS[variant]
+    corrects, records = VARIANTS[variant]
     starts: list[float] = []
     clock = model.register_forward_pre_hook(
         lambda module, _: starts.append(time.perf_counter()) if module.training else None
     )
-    trainer = GraGR(model, smooth_iters=3, correct=settings["correct"])
-    trainer.fit(data, epochs=epochs, record=settings["record"], progress=False)
+    trainer = GraGR(model, conflict=corrects, alignment=corrects, smooth_iters=3)
+    trainer.fit(data, epochs=epochs, record=records, progress=False)
     clock.remove()
     times = torch.tensor(starts, dtype=torch.double).diff()[-BLOCK * (len(starts) // BLOCK - 1) :]
     return float(times.view(-1, BLOCK).mean(1).median() * 1e3)

@@ -43,11 +43,11 @@ def test_an_unknown_model_gets_the_known_ones_and_the_closest():
 
 @pytest.mark.parametrize("name", TABLE_5)
 def test_what_is_saved_is_what_is_loaded(graph, tmp_path, name):
-    trained = train(graph, name, correct=name != "GAT", tau_mag=0.7, smooth_iters=1)
+    trained = train(graph, name, conflict=name != "GAT", tau_mag=0.7, smooth_iters=1)
     save_checkpoint(trained, tmp_path / "new" / "folder", dataset="Cora", split=4)
     loaded = load_checkpoint(tmp_path / "new" / "folder")
     assert (loaded.dataset, loaded.split) == ("Cora", 4)
-    assert loaded.trained.correct is (name != "GAT")
+    assert loaded.trained.switches == trained.switches
     assert loaded.trained.settings == trained.settings
     assert not loaded.trained.training
     assert torch.equal(loaded.trained(graph.x, graph.edge_index), trained(graph.x, graph.edge_index))

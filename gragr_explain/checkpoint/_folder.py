@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from gragr_explain.checkpoint._backbone import build_model, rebuild_arguments
 from gragr_explain.errors import CheckpointError, OutputError
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.history import GradientHistory
-from gragr_explain.training import GraGR
+from gragr_explain.training import GraGR, Hyperparameters, Switches
 
 FORMAT = "gragr-explain model"
 VERSION = 1
 _MANIFEST, _WEIGHTS, _HISTORY = "model.json", "model.safetensors", "history"
-_SETTINGS = ("tau_mag", "tau_cos", "lambda_smooth", "smooth_iters", "alpha_smooth")
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         "version": VERSION,
         "package": __version__,
         "model": arguments,
-        "settings": {name: getattr(trained.settings, name) for name in _SETTINGS},
-        "correct": trained.correct,
+        "settings": asdict(trained.settings),
+        "switches": asdict(trained.switches),
         "auxiliary_weight": trained.auxiliary_weight,
         "dataset": dataset,
         "split": split,
@@ -96,12 +95,9 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     if hashlib.sha256(payload).hexdigest() != manifest.get("sha256"):
         raise CheckpointError(f"the model in '{folder}' is damaged: {_WEIGHTS} does not match {_MANIFEST}")
     try:
-        trained = GraGR(
-            build_model(**manifest["model"]),
-            **manifest["settings"],
-            correct=manifest["correct"],
-            auxiliary_weight=manifest["auxiliary_weight"],
-        )
+        trained = GraGR(build_model(**manifest["model"]), auxiliary_weight=manifest["auxiliary_weight"])
+        trained.settings = Hyperparameters(**manifest["settings"])
+        trained.switches = Switches(**manifest["switches"])
         trained.load_state_dict(load(payload))
         checkpoint = Checkpoint(trained.eval(), str(manifest["dataset"]), int(manifest["split"]))
         recorded = bool(manifest["history"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 import torch
@@ -97,6 +97,7 @@ class GradientRecorder:
         self._weight_stride = 1
         self._running = ExitStack()
         self._started = False
+        self._paused = False
 
     def start(self) -> GradientHistory:
         """Begin to record, and return the history, which fills while the model trains."""
@@ -115,6 +116,15 @@ class GradientRecorder:
             if self.history.num_steps:
                 self.history.weights[self._forwards] = copy_weights(self.model)
         return self.history
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record no gradient as long as the context lasts, for backward passes that are made beside the training."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def __enter__(self) -> GradientHistory:
         return self.start()
@@ -179,6 +189,8 @@ class GradientRecorder:
             )
 
     def _on_gradient(self, gradient: Tensor) -> None:
+        if self._paused or torch.is_grad_enabled():
+            return  # a derivative of the gradient is being taken; the pass that trains comes later
         step = self.history.num_steps
         field = _full_precision(gradient.detach())
         norm = self._record("training", field)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gragr_explain.errors import InvalidArgumentError, TrainingError
+from gragr_explain.errors import TrainingError
 from gragr_explain.field import (
     GraphOperator,
     detect_conflicts,
@@ -18,7 +18,14 @@ from gragr_explain.field import (
 from gragr_explain.training._hyperparameters import Hyperparameters
 
 
-def correct_field(field: Tensor, graph: GraphOperator, settings: Hyperparameters) -> tuple[Tensor, Tensor]:
+def correct_field(
+    field: Tensor,
+    graph: GraphOperator,
+    settings: Hyperparameters,
+    *,
+    conflict: bool = True,
+    alignment: bool = True,
+) -> tuple[Tensor, Tensor]:
     r"""Correct a gradient field: detect conflicts (eq. 1), project them (eq. 3), smooth (eq. 4).
 
     The paper's threshold :math:`\tau_{\text{mag}}` is taken in units of the mean gradient norm: a loss that is
@@ -30,9 +37,12 @@ def correct_field(field: Tensor, graph: GraphOperator, settings: Hyperparameters
         field: The gradient field of shape ``[num_nodes, channels]``.
         graph: The prepared graph.
         settings: Thresholds and strengths.
+        conflict: Whether to project what is in conflict (section 4.1).
+        alignment: Whether to smooth (section 4.2).
 
     Returns:
-        The corrected field, of the same shape, and the mask of conflicting nodes of shape ``[num_nodes]``.
+        The corrected field, of the same shape, and the mask of conflicting nodes of shape ``[num_nodes]``, which is
+        detected in any case.
 
     Raises:
         TrainingError: If the field is not finite.
@@ -48,28 +58,9 @@ def correct_field(field: Tensor, graph: GraphOperator, settings: Hyperparameters
     unit = float(torch.linalg.vector_norm(field, dim=-1).mean())
     if not math.isfinite(unit):
         raise TrainingError("a gradient is not finite, although the loss is; try a smaller learning rate")
-    conflict = detect_conflicts(field, context, settings.tau_mag * unit, settings.tau_cos)
-    projected = project_conflicts(field, context, conflict)
-    if settings.smooth_iters == 0 or settings.alpha_smooth == 0:
-        return projected, conflict
-    smooth = jacobi_smooth(projected, graph, settings.lambda_smooth, settings.smooth_iters)
-    return torch.lerp(projected, smooth, settings.alpha_smooth), conflict
-
-
-def check_settings(settings: Hyperparameters) -> None:
-    """Check thresholds and strengths before anything is trained with them.
-
-    Raises:
-        InvalidArgumentError: If one is outside its range.
-    """
-    ranges = {
-        "tau_mag": (0, float("inf")),
-        "tau_cos": (-1, 1),
-        "lambda_smooth": (0, float("inf")),
-        "smooth_iters": (0, float("inf")),
-        "alpha_smooth": (0, 1),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise InvalidArgumentError(f"expected {name} in [{low}, {high}], got {value}")
+    opposed = detect_conflicts(field, context, settings.tau_mag * unit, settings.tau_cos)
+    corrected = project_conflicts(field, context, opposed) if conflict else field
+    if not alignment or settings.smooth_iters == 0 or settings.alpha_smooth == 0:
+        return corrected, opposed
+    smooth = jacobi_smooth(corrected, graph, settings.lambda_smooth, settings.smooth_iters)
+    return torch.lerp(corrected, smooth, settings.alpha_smooth), opposed

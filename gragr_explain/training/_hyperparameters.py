@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.history import message_passing_layers
 
 
@@ -13,7 +14,9 @@ class Hyperparameters:
 
     The first five fields configure the backbone and its optimiser, the others GraGR itself: ``tau_mag`` and
     ``tau_cos`` are the thresholds of eq. 1, ``lambda_smooth`` and ``smooth_iters`` the strength and the number of
-    Jacobi steps of eq. 4, and ``alpha_smooth`` the share of the smoothed field in the corrected one.
+    Jacobi steps of eq. 4, ``alpha_smooth`` the share of the smoothed field in the corrected one, ``beta_start`` and
+    ``beta_end`` the sharpness of the attention (eq. 5) when it begins and at the end of the training, and ``meta_lr``
+    the rate at which weights of losses follow their hypergradient (eq. 8).
     """
 
     hidden_channels: int
@@ -26,13 +29,16 @@ class Hyperparameters:
     lambda_smooth: float
     smooth_iters: int
     alpha_smooth: float
+    beta_start: float = 1.0
+    beta_end: float = 2.0
+    meta_lr: float = 0.001
 
 
 TABLE_5 = {
-    "GCN": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.10, -0.10, 0.10, 3, 0.1),
-    "GAT": Hyperparameters(32, 2, 0.5, 0.01, 5e-4, 0.15, -0.15, 0.05, 2, 0.1),
-    "GIN": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.05, -0.05, 0.20, 5, 0.1),
-    "GraphSAGE": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.05, -0.05, 0.20, 5, 0.1),
+    "GCN": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.10, -0.10, 0.10, 3, 0.1, meta_lr=0.001),
+    "GAT": Hyperparameters(32, 2, 0.5, 0.01, 5e-4, 0.15, -0.15, 0.05, 2, 0.1, meta_lr=0.0005),
+    "GIN": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.05, -0.05, 0.20, 5, 0.1, meta_lr=0.01),
+    "GraphSAGE": Hyperparameters(64, 2, 0.5, 0.01, 5e-4, 0.05, -0.05, 0.20, 5, 0.1, meta_lr=0.01),
 }
 """Table 5's values by the name of the backbone, as PyG's ``torch_geometric.nn`` names it."""
 
@@ -55,3 +61,25 @@ def hyperparameters_of(model: nn.Module) -> Hyperparameters:
         if marker in kinds:
             return TABLE_5[name]
     return TABLE_5["GCN"]
+
+
+def check_hyperparameters(settings: Hyperparameters) -> None:
+    """Check GraGR's own numbers before anything is trained with them.
+
+    Raises:
+        InvalidArgumentError: If one is outside its range.
+    """
+    ranges = {
+        "tau_mag": (0, float("inf")),
+        "tau_cos": (-1, 1),
+        "lambda_smooth": (0, float("inf")),
+        "smooth_iters": (0, float("inf")),
+        "alpha_smooth": (0, 1),
+        "beta_start": (0, float("inf")),
+        "beta_end": (0, float("inf")),
+        "meta_lr": (0, float("inf")),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise InvalidArgumentError(f"expected {name} in [{low}, {high}], got {value}")

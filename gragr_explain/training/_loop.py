@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +28,8 @@ Curves = dict[str, list[float]]
 
 def check_training(
     model: nn.Module, data: Data, epochs: int, patience: int | None, *, lr: float, weight_decay: float
-) -> None:
-    """Check, before any work, that a model can be trained on a graph.
+) -> int:
+    """Check, before any work, that a model can be trained on a graph; returns its number of classes.
 
     Raises:
         InvalidTypeError: If the graph, its labels or masks, or a number of epochs, are of the wrong type.
@@ -70,6 +72,7 @@ def check_training(
         raise InvalidGraphError(
             f"expected training labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
         )
+    return num_classes
 
 
 def _count_classes(model: nn.Module, data: Data) -> int:
@@ -79,6 +82,19 @@ def _count_classes(model: nn.Module, data: Data) -> int:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UnsupportedModelError(f"expected a model that returns class scores of shape {expected}, got {got}")
     return output.size(1)
+
+
+class Reasoning(Protocol):
+    """What takes part in a training loop beside the model and its optimiser."""
+
+    def begin(self, epoch: int) -> None:
+        """Before the forward pass of an epoch."""
+
+    def objective(self, losses: Tensor, output: Tensor) -> Tensor:
+        """The scalar to descend, from the losses of the training nodes, ``[num_train]``, and the model's output."""
+
+    def end(self, loss: float, hits: Tensor | None) -> None:
+        """After the step of an epoch, with which validation nodes are right now; may change the model's weights."""
 
 
 def train_full_batch(
@@ -91,6 +107,8 @@ def train_full_batch(
     patience: int | None = None,
     curves: Curves | None = None,
     progress: bool = True,
+    moments: Sequence[dict[str, Any]] | None = None,
+    reasoning: Reasoning | None = None,
 ) -> Curves:
     """Train a model on a whole graph with Adam and cross entropy.
 
@@ -104,6 +122,8 @@ def train_full_batch(
             best weights. ``None`` trains to the end.
         curves: Where to write one number per epoch; others may write into it too, and the progress bar shows all.
         progress: Whether to show a progress bar.
+        moments: The state of the optimiser, for each of the first trainable parameters, where a training goes on.
+        reasoning: What changes the objective and the model on the way.
 
     Returns:
         The curves: ``"loss"``, and ``"val_acc"`` where there is a ``val_mask``.
@@ -114,29 +134,39 @@ def train_full_batch(
     curves = {} if curves is None else curves
     arguments = forward_arguments(model, data)
     train_mask, val_mask, y = data.train_mask, data.get("val_mask"), data.y
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    validates = val_mask is not None and bool(val_mask.any())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    copies = ({name: value.clone() for name, value in state.items()} for state in moments or ())
+    optimizer.state.update(zip(parameters, copies, strict=False))
     good = best = copy_weights(model)
     best_accuracy, best_epoch = -1.0, 0
     with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
         for epoch in bar:
             model.train()
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(data.x, data.edge_index, **arguments)[train_mask], y[train_mask])
-            value = float(loss.detach())
+            if reasoning is not None:
+                reasoning.begin(epoch)
+            output = model(data.x, data.edge_index, **arguments)
+            losses = F.cross_entropy(output[train_mask], y[train_mask], reduction="none")
+            value = float(losses.detach().mean())
             if not math.isfinite(value):
                 model.load_state_dict(good)
                 raise TrainingError(
                     f"the loss became {value} in epoch {epoch}; training stopped, the model has its last good weights"
                 )
             good = copy_weights(model)
-            loss.backward()
+            (losses.mean() if reasoning is None else reasoning.objective(losses, output)).backward()
             optimizer.step()
             curves.setdefault("loss", []).append(value)
-            if val_mask is not None and bool(val_mask.any()):
-                accuracy = _accuracy(model, data, arguments, val_mask)
+            hits = _hits(model, data, arguments, val_mask) if validates else None
+            if hits is not None:
+                accuracy = float(hits.float().mean())
                 curves.setdefault("val_acc", []).append(accuracy)
                 if patience is not None and accuracy > best_accuracy:
                     best, best_accuracy, best_epoch = copy_weights(model), accuracy, epoch
+            if reasoning is not None:
+                reasoning.end(value, hits)
             bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()}, refresh=False)
             if patience is not None and epoch - best_epoch >= patience:
                 break
@@ -146,7 +176,8 @@ def train_full_batch(
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, data: Data, arguments: dict[str, Tensor], mask: Tensor) -> float:
+def _hits(model: nn.Module, data: Data, arguments: dict[str, Tensor], mask: Tensor) -> Tensor:
+    """Which of the masked nodes are predicted right."""
     model.eval()
     output = model(data.x, data.edge_index, **arguments)
-    return float((output[mask].argmax(-1) == data.y[mask]).float().mean())
+    return output[mask].argmax(-1) == data.y[mask]

@@ -134,12 +134,12 @@ def test_without_correction_fit_is_a_plain_loop(backbone, record, data):
         optimizer.step()
 
     torch.manual_seed(4)
-    trained = GraGR(model, correct=False).fit(data, epochs=12, record=record, progress=False)
+    trained = GraGR(model, conflict=False, alignment=False).fit(data, epochs=12, record=record, progress=False)
 
     for name, value in plain.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
     if record:
-        assert trained.history.curves["loss"] == losses
+        assert trained.history.curves["loss"] == pytest.approx(losses, rel=1e-6)  # a mean of the nodes' losses
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))

@@ -105,7 +105,9 @@ def test_validation_accuracy_is_that_of_the_weights_after_the_step(data):
 
 
 def test_early_stopping_is_off_by_default_and_goes_back_to_the_best_weights(data):
-    every_epoch = GraGR(gcn(), correct=False).fit(data, epochs=80, progress=False).history.curves["val_acc"]
+    every_epoch = (
+        GraGR(gcn(), conflict=False, alignment=False).fit(data, epochs=80, progress=False).history.curves["val_acc"]
+    )
     assert len(every_epoch) == 80
     best = max(range(80), key=lambda epoch: (every_epoch[epoch], -epoch))
     first_best, patience = best, 5
@@ -118,11 +120,11 @@ def test_early_stopping_is_off_by_default_and_goes_back_to_the_best_weights(data
     assert epoch < 79, "the curve must have a plateau for this test to mean something"
 
     model = gcn()
-    stopped = GraGR(model, correct=False).fit(data, epochs=80, patience=patience, progress=False)
+    stopped = GraGR(model, conflict=False, alignment=False).fit(data, epochs=80, patience=patience, progress=False)
 
     assert stopped.history.curves["val_acc"] == every_epoch[: epoch + 1]
     up_to_best = gcn()
-    GraGR(up_to_best, correct=False).fit(data, epochs=first_best + 1, progress=False)
+    GraGR(up_to_best, conflict=False, alignment=False).fit(data, epochs=first_best + 1, progress=False)
     for first, second in zip(model.parameters(), up_to_best.parameters(), strict=True):
         assert torch.equal(first, second)
 

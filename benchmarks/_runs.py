@@ -1,0 +1,54 @@
+"""Many trainings of which each is saved when it is there, and none is made twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from gragr_explain.files import atomic, check_writable
+
+Job = dict[str, Any]
+"""What one run is made with: names and numbers."""
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, Any]], workers: int = 1) -> pd.DataFrame:
+    """Measure every job that is not measured yet.
+
+    Args:
+        name: The benchmark; its results are ``benchmarks/results/<name>.json`` and, as a tidy table, ``.parquet``.
+        jobs: What to run.
+        measure: Runs one job; a function of a module, since it is called in other processes.
+        workers: The number of processes, of one thread each.
+
+    Returns:
+        One row per job: what it was made with, and what was measured.
+    """
+    file = check_writable(RESULTS) / f"{name}.json"
+    saved: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else {}
+    keys = [json.dumps(job, sort_keys=True) for job in jobs]
+    todo = [job for job, key in zip(jobs, keys, strict=True) if key not in saved]
+    context = get_context("spawn")
+    with (
+        ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=name, unit="run") as bar,
+    ):
+        running = {pool.submit(measure, job): job for job in todo}
+        for done in as_completed(running):
+            saved[json.dumps(running[done], sort_keys=True)] = done.result()
+            with atomic(file) as (part,):
+                part.write_text(json.dumps(saved))
+            bar.update()
+    table = pd.DataFrame([{**job, **saved[key]} for job, key in zip(jobs, keys, strict=True)])
+    with atomic(file.with_suffix(".parquet")) as (part,):
+        table.to_parquet(part)
+    return table

@@ -1,0 +1,279 @@
+"""What GraGR does in an epoch beside the base model: correct, attend, weigh, open the pathway."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gragr_explain.field import GraphOperator, conflict_energy, gradient_attention
+from gragr_explain.history import GradientHistory, class_log_probs, copy_weights, hidden_layer, tap
+from gragr_explain.training._conflict_term import conflict_term
+from gragr_explain.training._correction import correct_field
+from gragr_explain.training._node_weights import conflict_hypergradient, reweight, validation_hypergradient
+from gragr_explain.training._pathway import first_field, relative_conflict
+from gragr_explain.training._schedule import AdaptiveScheduler
+
+if TYPE_CHECKING:
+    from gragr_explain.training._gragr import GraGR
+
+_FIELD_DECAY = 0.9  # of the running mean of gradients that attention is made of
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The parts of GraGR and GraGR++, each of which can be left out; see :class:`~gragr_explain.GraGR`."""
+
+    conflict: bool = True
+    alignment: bool = True
+    attention: str | None = None
+    meta: str | None = None
+    meta_objective: str = "validation"
+    conflict_weight: float = 0.0
+    exact_conflict: bool = False
+    schedule: bool = False
+    schedule_threshold: float = 1e-3
+    schedule_min_epochs: int = 10
+    pathway: bool = False
+    pathway_threshold: float = 0.6
+    pathway_epochs: int = 10
+    seeds: int = 1
+    seed_epochs: int | None = None
+
+    @property
+    def reasons(self) -> bool:
+        """Whether any part has something to do in an epoch."""
+        return bool(
+            self.conflict or self.alignment or self.attention or self.meta or self.conflict_weight or self.pathway
+        )
+
+
+class GradientReasoning:
+    """One training's reasoning, as :func:`~gragr_explain.training._loop.train_full_batch` calls it.
+
+    The model's forward passes must run inside of :meth:`listening`. Backward passes beside the one that trains are made
+    inside of ``aside()``.
+    """
+
+    def __init__(
+        self,
+        trainer: GraGR,
+        data: Data,
+        graph: GraphOperator,
+        history: GradientHistory,
+        epochs: int,
+        num_classes: int,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.trainer = trainer
+        self.switches = trainer.switches
+        self.settings = trainer.settings
+        self.data = data
+        self.graph = graph
+        self.history = history
+        self.epochs = epochs
+        self.aside = aside
+        switches = self.switches
+        self.scheduler = (
+            AdaptiveScheduler(switches.schedule_threshold, switches.schedule_min_epochs) if switches.schedule else None
+        )
+        self.open = self.scheduler is None
+        self.epoch = 0
+        self.opened_at: int | None = None
+        self._outputs: list[Tensor] = []
+        self._field: Tensor | None = None
+        self._gate = PathwayGate(trainer, data, graph, num_classes) if switches.pathway else None
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Listen to the model's layers, as long as the context lasts."""
+
+        def keep(outputs: list[Tensor], _output: Tensor) -> None:
+            self._outputs = outputs
+
+        return tap(self.trainer.model, keep)
+
+    def begin(self, epoch: int) -> None:
+        """Renew the attention, where it is open."""
+        self.epoch = epoch
+        if self.open and self.opened_at is None:
+            self.opened_at = epoch
+        if self._field is not None:
+            start = (self.opened_at or 0) + 1  # the first epoch that has a gradient to attend by
+            share = (epoch - start) / max(self.epochs - 1 - start, 1)
+            beta = self.settings.beta_start + share * (self.settings.beta_end - self.settings.beta_start)
+            direction = F.normalize(self._field, dim=-1)
+            alpha = gradient_attention(direction, self.graph, beta)
+            self.trainer.attend(alpha, self.graph, self.data.edge_index)
+
+    def objective(self, losses: Tensor, output: Tensor) -> Tensor:
+        """The weighted loss, with the conflict term; the gradients of its backward pass are corrected on the way."""
+        if not (self.open or self.switches.meta):
+            return losses.mean()
+        with self.aside():
+            loss = self._weighted(losses, output)
+        if self.open:
+            self._correct(output)
+        return loss
+
+    def _weighted(self, losses: Tensor, output: Tensor) -> Tensor:
+        hidden = self._outputs[hidden_layer(self._outputs, output)]
+        switches = self.switches
+        if self.open and switches.attention == "predicted":
+            guess = F.nll_loss(class_log_probs(output), output.detach().argmax(-1))
+            self._attend_to(torch.autograd.grad(guess, hidden, retain_graph=True)[0])
+        if switches.meta:
+            self._weigh(losses, output, hidden)
+        weights = self.trainer.loss_weights
+        loss = losses.mean() if weights is None else (weights.to(losses.dtype) * losses).mean()
+        if self.open and switches.conflict_weight:
+            term = conflict_term(loss, hidden, self.graph, exact=switches.exact_conflict)
+            loss = loss + switches.conflict_weight * loss.detach() * term
+        return loss
+
+    def end(self, loss: float, hits: Tensor | None) -> None:
+        """Move the gates."""
+        if self._gate is not None:
+            self._gate.watch(hits)
+            if self.open:
+                self._gate.move()
+            self.history.curves.setdefault("beta", []).append(float(self._gate.pathway.beta))
+        if self.scheduler is not None:
+            self.open = self.scheduler.open(loss)
+
+    def finish(self) -> None:
+        """Leave the model, after its last epoch, with a pathway only if that has helped."""
+        if self._gate is not None:
+            self._gate.finish()
+
+    def _attend_to(self, field: Tensor) -> None:
+        field = field.detach()
+        self._field = field.clone() if self._field is None else torch.lerp(field, self._field, _FIELD_DECAY)
+
+    def _weigh(self, losses: Tensor, output: Tensor, hidden: Tensor) -> None:
+        """Let the weights of nodes or classes follow their hypergradient."""
+        switches, y = self.switches, self.data.y[self.data.train_mask]
+        weights = self.trainer.loss_weights
+        weights = torch.ones_like(losses).detach() if weights is None else weights
+        if switches.meta == "class":
+            group = F.one_hot(y).to(losses.dtype)
+            group = group[:, group.sum(0) > 0]
+            losses = group.t() @ losses
+            weights = (group.t() @ weights) / group.sum(0)
+        if switches.meta_objective == "validation":
+            parameters = [parameter for parameter in self.trainer.parameters() if parameter.requires_grad]
+            known = self.data.val_mask
+            val_loss = F.cross_entropy(output[known], self.data.y[known])
+            direction = torch.autograd.grad(
+                val_loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            gradient = validation_hypergradient(losses, parameters, direction)
+        else:
+            gradient = conflict_hypergradient(losses, weights, hidden, self.graph)
+        fresh = switches.meta == "node" and switches.meta_objective == "validation"
+        weights = reweight(weights, gradient, None if fresh else self.settings.meta_lr)
+        self.trainer.loss_weights = group @ weights if switches.meta == "class" else weights
+
+    def _correct(self, output: Tensor) -> None:
+        """Let the backward pass go on with corrected gradients, and count conflicts in the recorded layer."""
+        top, switches = hidden_layer(self._outputs, output), self.switches
+        if not (switches.conflict or switches.alignment or switches.attention == "training"):
+            return
+        for layer, hidden in enumerate(self._outputs[: top + 1]):
+
+            def replace(field: Tensor, counts: bool = layer == top) -> Tensor | None:
+                if torch.is_grad_enabled():
+                    return None  # a pass that builds a graph of its own asks for the gradient as it is
+                corrected, conflict = correct_field(
+                    field, self.graph, self.settings, conflict=switches.conflict, alignment=switches.alignment
+                )
+                if counts:
+                    self._count(field, conflict)
+                    if switches.attention == "training":
+                        self._attend_to(corrected)
+                return corrected
+
+            if hidden.requires_grad:
+                hidden.register_hook(replace)
+
+    def _count(self, field: Tensor, conflict: Tensor) -> None:
+        history = self.history
+        if history.conflict_count is None:
+            history.conflict_count = field.new_zeros(field.size(0))
+        history.conflict_count += conflict
+        history.curves.setdefault("conflict_share", []).append(float(conflict.float().mean()))
+        history.curves.setdefault("conflict_energy", []).append(float(conflict_energy(field, self.graph)))
+
+
+class PathwayGate:
+    """Opens the conflict pathway where neighbours oppose each other, and closes it for good where it does not help.
+
+    The conflict is that of the first gradients (:func:`first_field`), relative to any two nodes. Above
+    ``pathway_threshold``, the gate rises from 0 to 1 in ``pathway_epochs`` epochs that reason. After three times as
+    many, the best epoch since must be right on more validation nodes than the best one before, by more than one
+    standard deviation of what chance would do to those on which the two differ; else the model goes back to the weights
+    that it had, without a pathway; likewise at the end of a training that is over before. Where there is nothing to
+    validate on, it stays open.
+    """
+
+    def __init__(self, trainer: GraGR, data: Data, graph: GraphOperator, num_classes: int) -> None:
+        assert trainer.pathway is not None
+        self.trainer = trainer
+        self.pathway = trainer.pathway
+        field = first_field(data.y, data.train_mask, num_classes)
+        self.conflict = relative_conflict(field, graph)
+        self.shut = not self.conflict > trainer.switches.pathway_threshold
+        self._weights: dict[str, Tensor] | None = None
+        self._before: Tensor | None = None
+        self._since: Tensor | None = None
+        self._age = 0
+
+    def watch(self, hits: Tensor | None) -> None:
+        """Take in which validation nodes an epoch gets right, before the gate has begun to rise, or since."""
+        if self._weights is None:
+            self._before = _better(self._before, hits)
+        else:
+            self._since = _better(self._since, hits)
+
+    def move(self) -> None:
+        """Raise, keep or close the gate after an epoch that reasons."""
+        if self.shut:
+            return
+        if self._weights is None:
+            self._weights = copy_weights(self.trainer)
+        self._age += 1
+        rise = self.trainer.switches.pathway_epochs
+        self.pathway.beta.fill_(min(1.0, self._age / rise))
+        if self._age == 3 * rise:
+            self._judge()
+
+    def finish(self) -> None:
+        """Close the gate where a training ends before it has helped."""
+        if not self.shut and 0 < self._age < 3 * self.trainer.switches.pathway_epochs:
+            self._judge()
+
+    def _judge(self) -> None:
+        if self._weights is not None and not self._helped():
+            self.trainer.load_state_dict(self._weights)
+            self.shut = True
+
+    def _helped(self) -> bool:
+        if self._before is None:
+            return True
+        if self._since is None:
+            return False
+        won = int((self._since & ~self._before).sum())
+        lost = int((self._before & ~self._since).sum())
+        return won - lost > math.sqrt(won + lost)
+
+
+def _better(best: Tensor | None, hits: Tensor | None) -> Tensor | None:
+    if best is None or hits is None:
+        return hits
+    return hits if hits.sum() > best.sum() else best

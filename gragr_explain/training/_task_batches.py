@@ -1,0 +1,102 @@
+"""Graphs with several labels, collated once, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from gragr_explain.errors import InvalidGraphError
+from gragr_explain.inputs import check_data
+
+
+@dataclass(frozen=True, eq=False)
+class TaskBatch:
+    """Several graphs as one.
+
+    Attributes:
+        x: Node features of shape ``[num_nodes, num_features]``.
+        edge_index: Edges of shape ``[2, num_edges]``.
+        batch: The graph of each node, of shape ``[num_nodes]``.
+        y: Labels of shape ``[num_tasks, num_graphs]``, -1 where there is none.
+        present: The tasks that have a label in this batch.
+    """
+
+    x: Tensor
+    edge_index: Tensor
+    batch: Tensor
+    y: Tensor
+    present: tuple[int, ...]
+
+    @property
+    def num_graphs(self) -> int:
+        """The number of graphs."""
+        return self.y.size(1)
+
+
+def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) -> list[Tensor]:
+    """Check graphs and their labels.
+
+    Args:
+        graphs: Graphs with labels ``y`` of ``num_tasks`` numbers: classes, or -1 or NaN where there is none.
+        num_classes: The number of classes of each task.
+        name: What the graphs are for, as an error shall call it.
+
+    Returns:
+        The labels of each graph, integers of shape ``[num_tasks]``.
+
+    Raises:
+        InvalidTypeError: If one of them is no graph.
+        InvalidGraphError: If there is no graph, a graph cannot be used, or labels are missing or out of range.
+    """
+    if len(graphs) == 0:
+        raise InvalidGraphError(f"expected at least one graph for {name}, got none")
+    expected = len(num_classes)
+    labels = []
+    for place, graph in enumerate(graphs):
+        check_data(graph)
+        y = graph.get("y")
+        if not isinstance(y, Tensor) or y.numel() != expected:
+            got = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+            raise InvalidGraphError(f"expected y of shape [1, {expected}] in graph {place} for {name}, got {got}")
+        labels.append(torch.nan_to_num(y.detach().view(-1).double(), nan=-1.0))
+    y = torch.stack(labels)
+    bad = (y < -1) | (y >= torch.tensor(num_classes, device=y.device)) | (y != y.round())
+    if bool(bad.any()):
+        graph, task = bad.nonzero()[0].tolist()
+        raise InvalidGraphError(
+            f"expected a class in [0, {num_classes[task] - 1}], or -1 or NaN for no label, "
+            f"got {float(y[graph, task]):g} in task {task} of graph {graph} for {name}"
+        )
+    return list(y.long())
+
+
+def collate(graphs: Sequence[Data], labels: Sequence[Tensor], order: Sequence[int], batch_size: int) -> list[TaskBatch]:
+    """Put graphs into batches, in the order given.
+
+    Raises:
+        InvalidGraphError: If the graphs do not have the same number of features.
+    """
+    widths = {graph.x.size(-1) for graph in graphs}
+    if len(widths) > 1:
+        raise InvalidGraphError(f"expected the same number of features in all graphs, got {sorted(widths)}")
+    batches = []
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        together = Batch.from_data_list([Data(x=graphs[i].x, edge_index=graphs[i].edge_index) for i in chosen])
+        y = torch.stack([labels[i] for i in chosen], dim=1)
+        present = tuple((y >= 0).any(1).nonzero().view(-1).tolist())
+        batches.append(TaskBatch(together.x, together.edge_index, together.batch, y, present))
+    return batches
+
+
+def task_losses(logits: Sequence[Tensor], batch: TaskBatch) -> list[Tensor]:
+    """The mean cross entropy of each task over its labelled graphs; zero, with no gradient, for a task without any."""
+    return [
+        F.cross_entropy(scores, y, ignore_index=-1) if task in batch.present else scores.sum() * 0
+        for task, (scores, y) in enumerate(zip(logits, batch.y, strict=True))
+    ]

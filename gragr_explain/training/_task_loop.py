@@ -1,0 +1,118 @@
+"""Epochs of multi-task training, and the choice of a seed to go on with."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+
+import torch
+from tqdm.auto import tqdm
+
+from gragr_explain.errors import TrainingError
+from gragr_explain.history import copy_weights
+from gragr_explain.training._loop import Curves
+from gragr_explain.training._schedule import AdaptiveScheduler
+from gragr_explain.training._task_balancing import Average, Balancer
+from gragr_explain.training._task_batches import TaskBatch, task_losses
+from gragr_explain.training._task_model import MultiTaskModel
+
+
+class TaskLoop:
+    """A training that can be run on: a model, its batches, optimiser and curves."""
+
+    def __init__(
+        self, model: MultiTaskModel, batches: list[TaskBatch], val: list[TaskBatch], lr: float, weight_decay: float
+    ) -> None:
+        self.model, self.batches, self.val = model, batches, val
+        self.settings = (lr, weight_decay)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+        self.curves: Curves = {}
+        self.good = self.best = copy_weights(model)
+        self.best_epoch, self.best_key = 0, (-1.0, 0.0)
+
+    def again(self, seed: int) -> TaskLoop:
+        """The same training with new weights."""
+        model = copy.deepcopy(self.model)
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+        return TaskLoop(model, self.batches, self.val, *self.settings)
+
+    def run(self, balancer: Balancer, epochs: int, scheduler: AdaptiveScheduler | None, bar: tqdm | None) -> None:
+        """Train until so many epochs are done, with the balancer alone or where a scheduler says so."""
+        plain = Average(self.model)
+        reasons = scheduler is None
+        for epoch in range(self.done, epochs):
+            self.epoch(balancer if reasons else plain, epoch)
+            if scheduler is not None:
+                reasons = scheduler.open(self.curves["loss"][-1])
+            key = (0.0, float(epoch))
+            if self.val:
+                loss, accuracy = self.validate()
+                self.curves.setdefault("val_loss", []).append(loss)
+                self.curves.setdefault("val_acc", []).append(accuracy)
+                key = (accuracy, -loss)
+            if key > self.best_key:
+                self.best, self.best_epoch, self.best_key = copy_weights(self.model), epoch, key
+            if bar is not None:
+                bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in self.curves.items()}, refresh=False)
+                bar.update()
+
+    @property
+    def done(self) -> int:
+        """The number of epochs that have been trained."""
+        return len(self.curves.get("loss", []))
+
+    def epoch(self, balancer: Balancer, epoch: int) -> None:
+        """One pass over all batches."""
+        self.model.train()
+        losses: list[float] = []
+        energies: list[float] = []
+        started = time.perf_counter()
+        for place in torch.randperm(len(self.batches)).tolist():
+            self.optimizer.zero_grad()
+            try:
+                loss, energy = balancer.backward(self.batches[place])
+                value = float(loss.sum())
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"the loss became {value} in epoch {epoch}; training stopped, "
+                        "the model has its last good weights"
+                    )
+            except TrainingError:
+                self.model.load_state_dict(self.good)
+                raise
+            self.good = copy_weights(self.model)
+            self.optimizer.step()
+            losses.append(value)
+            energies += [] if energy is None else [energy]
+        self.curves.setdefault("seconds", []).append(time.perf_counter() - started)
+        self.curves.setdefault("loss", []).append(sum(losses) / len(losses))
+        self.curves.setdefault("conflict_energy", []).append(sum(energies) / len(energies) if energies else math.nan)
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float]:
+        """The sum of the tasks' losses, and the mean of their accuracies."""
+        self.model.eval()
+        num_tasks = len(self.model.heads)
+        total, hits, counts = torch.zeros(3, num_tasks, dtype=torch.double)
+        for batch in self.val:
+            logits = self.model(batch.x, batch.edge_index, batch.batch)
+            known = (batch.y >= 0).sum(1).double().cpu()
+            total += torch.stack(task_losses(logits, batch)).double().cpu() * known
+            hits += torch.stack([(s.argmax(-1) == y).sum() for s, y in zip(logits, batch.y, strict=True)]).cpu()
+            counts += known
+        labelled = counts > 0
+        return float((total[labelled] / counts[labelled]).sum()), float((hits[labelled] / counts[labelled]).mean())
+
+
+def select_seed(loop: TaskLoop, seed: int, num_seeds: int, epochs: int) -> TaskLoop:
+    """Train several seeds for a few epochs, and go on with the one of the lowest validation loss (eqs. 9-11)."""
+    tried = []
+    for offset in range(num_seeds):
+        candidate = loop.again(seed * num_seeds + offset)
+        candidate.run(Average(candidate.model), epochs, None, None)
+        tried.append(candidate)
+    return min(tried, key=lambda candidate: candidate.curves["val_loss"][-1])

@@ -1,0 +1,184 @@
+"""Training for several tasks: every method learns, repeats itself, and copes with missing labels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN, GIN
+
+from gragr_explain.training import MULTITASK_METHODS as METHODS
+from gragr_explain.training import MultiTaskModel, train_multitask
+from gragr_explain.training._task_balancing import Average
+from gragr_explain.training._task_batches import check_graphs, collate, task_losses
+from gragr_explain.training._task_gragr import GraGRTasks
+from gragr_explain.training._task_loop import TaskLoop
+
+
+def make_graphs(count: int = 24, seed: int = 0) -> list[Data]:
+    """Rings and paths of five to eight nodes: is it a ring, is it large, and which colour is the commonest of three."""
+    generator = torch.Generator().manual_seed(seed)
+    graphs = []
+    for index in range(count):
+        nodes = int(torch.randint(5, 9, (), generator=generator))
+        ring, colour = index % 2, index % 3
+        ends = torch.arange(nodes if ring else nodes - 1)
+        edges = torch.stack([ends, (ends + 1) % nodes])
+        x = 0.3 * torch.randn(nodes, 3, generator=generator)
+        x[:, colour] += 1
+        graphs.append(
+            Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1), y=torch.tensor([[ring, int(nodes > 6), colour]]))
+        )
+    return graphs
+
+
+def make_model(seed: int = 0, **settings) -> MultiTaskModel:
+    torch.manual_seed(seed)
+    return MultiTaskModel(GIN(3, 16, 2, 16), 16, [2, 2, 3], **({"pool": "sum"} | settings))
+
+
+def needs(method: str) -> None:
+    packages = {"cagrad": ["cvxpy", "clarabel"], "nash-mtl": ["cvxpy", "ecos"], "upgrad": ["qpsolvers", "quadprog"]}
+    if method not in ("gragr", "gragr++", "average", "gradnorm"):
+        for name in ["torchjd", *packages.get(method, [])]:
+            pytest.importorskip(name)
+
+
+def equal(first: MultiTaskModel, second: MultiTaskModel) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem")
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_all_tasks(method):
+    needs(method)
+    graphs, model = make_graphs(), make_model()
+    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99)[0]
+    before = torch.stack(task_losses(model(batch.x, batch.edge_index, batch.batch), batch))
+    result = train_multitask(model, graphs, graphs, method=method, epochs=30, batch_size=12, progress=False)
+    after = torch.stack(task_losses(model(batch.x, batch.edge_index, batch.batch), batch))
+    assert bool((after < before).all())
+    assert result.curves["loss"][-1] < 0.7 * result.curves["loss"][0]
+    assert max(result.curves["val_acc"]) == result.curves["val_acc"][result.best_epoch] > 0.8
+    assert {len(curve) for curve in result.curves.values()} == {30}
+    assert result.task_weights.shape == (3,)
+    assert float(result.task_weights.mean()) == pytest.approx(1, abs=1e-4)
+    assert not model.training
+
+
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem")
+@pytest.mark.parametrize("method", METHODS)
+def test_tasks_without_labels_contribute_nothing(method):
+    needs(method)
+    graphs = make_graphs(12)
+    for index, graph in enumerate(graphs):
+        graph.y = graph.y.float()
+        graph.y[0, 1] = torch.nan  # nobody has a label for the second task
+        if index >= 6:
+            graph.y[0, 0] = -1  # and some batches have none for the first
+    model = make_model()
+    head = [parameter.clone() for parameter in model.heads[1].parameters()]
+    result = train_multitask(
+        model, graphs, make_graphs(6, seed=1), method=method, epochs=3, batch_size=2, weight_decay=0, progress=False
+    )
+    assert all(bool(torch.tensor(result.curves[name]).isfinite().all()) for name in ("loss", "val_loss", "val_acc"))
+    assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+    if method != "gragr++":  # which may go on from other weights than it was given
+        assert all(torch.equal(a, b) for a, b in zip(head, model.heads[1].parameters(), strict=True))
+
+
+def test_a_batch_without_any_label_changes_nothing():
+    graphs = make_graphs(4)
+    for graph in graphs:
+        graph.y = torch.full((1, 3), -1)
+    for method in ("average", "gragr", "gradnorm"):
+        model, untouched = make_model(), make_model()
+        train_multitask(
+            model, graphs, make_graphs(4), method=method, epochs=2, batch_size=2, weight_decay=0, progress=False
+        )
+        assert equal(model, untouched)
+
+
+@pytest.mark.parametrize("method", ["gragr", "gragr++", "average", "gradnorm"])
+def test_the_same_seed_gives_the_same_weights(method):
+    graphs, models = make_graphs(), []
+    for noise in (1, 2, 3):
+        model = make_model()
+        model.encoder.dropout.p = 0.2
+        torch.manual_seed(noise)
+        seed = 1 if noise == 3 else 0
+        train_multitask(model, graphs, graphs, method=method, epochs=4, batch_size=8, seed=seed, progress=False)
+        models.append(model)
+        torch.manual_seed(noise)
+    assert equal(models[0], models[1])
+    assert not equal(models[0], models[2])
+
+
+@pytest.mark.parametrize("settings", [{}, {"meta": "conflict"}, {"method": "gradnorm"}, {"method": "average"}])
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_other_precisions_and_poolings(settings, pool):
+    graphs, model = make_graphs(), make_model(pool=pool).double()
+    for graph in graphs:
+        graph.x = graph.x.double()
+    result = train_multitask(model, graphs, graphs, epochs=10, batch_size=12, progress=False, **settings)
+    assert result.curves["loss"][-1] < result.curves["loss"][0]
+    assert all(parameter.dtype == torch.double for parameter in model.parameters())
+
+
+def test_training_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    model = make_model(seed=5)
+    torch.manual_seed(5)
+    train_multitask(model, make_graphs(4), make_graphs(4), epochs=2, progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_average_is_the_gradient_of_the_mean_loss():
+    """One step with gradient descent in Adam's place: the encoder follows the mean, each head its own task."""
+    graphs, model = make_graphs(8), make_model()
+    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(8), 8)[0]
+    losses = task_losses(model(batch.x, batch.edge_index, batch.batch), batch)
+    encoder = torch.autograd.grad(sum(losses) / 3, list(model.encoder.parameters()), retain_graph=True)
+    heads = torch.autograd.grad(sum(losses), list(model.heads.parameters()))
+    plain = GraGRTasks(model, [], meta=None, meta_lr=0, step_size=0.1, tau_cos=-0.1, correct=False)
+    for balancer in (Average(model), plain):
+        model.zero_grad()
+        balancer.backward(batch)
+        for parameter, expected in zip(model.encoder.parameters(), encoder, strict=True):
+            torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
+        for parameter, expected in zip(model.heads.parameters(), heads, strict=True):
+            torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_gragr_passes_the_encoder_backward_once():
+    graphs = make_graphs(8)
+    model = make_model()
+    passes = []
+    model.encoder.convs[0].nn.lins[0].weight.register_hook(lambda gradient: passes.append(1))
+    train_multitask(model, graphs, method="gragr", meta="conflict", epochs=1, batch_size=8, progress=False)
+    assert len(passes) == 1
+
+
+def test_selection_takes_the_seed_of_the_lowest_validation_loss():
+    graphs = make_graphs()
+    model = MultiTaskModel(GCN(3, 8, 2, 8), 8, [2, 2, 3])
+    seen = []
+    original = TaskLoop.again
+
+    def again(self, seed):
+        loop = original(self, seed)
+        seen.append(loop)
+        return loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TaskLoop, "again", again)
+        result = train_multitask(model, graphs, graphs, method="average", epochs=10, num_seeds=3, progress=False)
+    epochs = min(len(loop.curves["val_loss"]) for loop in seen)
+    alone = [loop.curves["val_loss"][epochs - 1] for loop in seen]
+    chosen = min(range(3), key=lambda place: alone[place])
+    assert len(seen) == 3
+    assert result.curves["val_loss"][epochs - 1] == alone[chosen]
+    assert len(result.curves["loss"]) == 10
+    assert result.selection_seconds > 0
