@@ -67,8 +67,8 @@ def draw_embeddings(axes: list[Axes], hidden: Tensor, smooth: Tensor, before: Te
         (axes[0], plane.transform(hidden), before, "before"),
         (axes[1], plane.transform(smooth), after, "after"),
     ):
-        axis.scatter(*points[~conflict].T, s=3, color="tab:blue", alpha=0.3, label="no conflict")
-        axis.scatter(*points[conflict].T, s=7, color="tab:red", label="conflict")
+        axis.scatter(points[~conflict, 0], points[~conflict, 1], s=3, color="tab:blue", alpha=0.3, label="no conflict")
+        axis.scatter(points[conflict, 0], points[conflict, 1], s=7, color="tab:red", label="conflict")
         axis.set(title=f"{title}: {int(conflict.sum())} nodes in conflict", xlabel="PC 1", ylabel="PC 2")
         axis.legend(fontsize=7)
 
@@ -125,9 +125,10 @@ def main() -> None:
     data, num_classes = graph_of(options.dataset, options.seed, normalize=False)
     model = new_model("GCN", data, num_classes, options.seed)
     trained = GraGRPlusPlus(model, schedule=False, pathway=False, seeds=6, seed_epochs=30).fit(data, 100)
-    assert trained.history is not None
-    assert trained.selection is not None
-    field = trained.history.field("self")
+    history, selection = trained.history, trained.selection
+    assert history is not None
+    assert selection is not None
+    field = history.field("self")
     graph = GraphOperator(data.edge_index, field.size(0))
     unit = float(field.norm(dim=-1).mean())
 
@@ -144,9 +145,7 @@ def main() -> None:
     middling = conflict & (graph.degree >= 5) & (graph.degree <= 9)
     node = int(middling.nonzero()[0]) if middling.any() else int(graph.degree.argmax())
 
-    save(
-        "pictures-seeds.png", lambda a: draw_seeds(a, trained.selection.val_acc, trained.selection.chosen), 1, (6, 3.6)
-    )
+    save("pictures-seeds.png", lambda a: draw_seeds(a, selection.val_acc, selection.chosen), 1, (6, 3.6))
     save(
         "pictures-embedding.png",
         lambda a: draw_embeddings(a, hidden, smooth, conflict, conflicts(corrected)),

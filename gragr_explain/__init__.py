@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from gragr_explain.history import GradientHistory, GradientRecorder
     from gragr_explain.rationale import LLMWriter, TemplateWriter
     from gragr_explain.report import export
-    from gragr_explain.training import GraGR
+    from gragr_explain.training import GraGR, GraGRPlusPlus
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EdgeGradientExplainer",
     "GraGR",
+    "GraGRPlusPlus",
     "GradientContextExplainer",
     "GradientHistory",
     "GradientRecorder",
@@ -39,6 +40,7 @@ __all__ = [
 _HOMES = {
     "EdgeGradientExplainer": "explain",
     "GraGR": "training",
+    "GraGRPlusPlus": "training",
     "GradientContextExplainer": "explain",
     "GradientHistory": "history",
     "GradientRecorder": "history",

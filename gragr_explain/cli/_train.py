@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,14 @@ import typer
 
 from gragr_explain.cli._options import Seed
 from gragr_explain.cli._terminal import console, print_dataset, show_progress
+
+
+class Method(StrEnum):
+    """How to train."""
+
+    plain = "plain"
+    gragr = "gragr"
+    plus = "gragr++"
 
 
 def train(
@@ -26,9 +35,13 @@ def train(
     epochs: Annotated[int, typer.Option(help="How many epochs to train.")] = 100,
     split: Annotated[int, typer.Option(help="Which of the data set's splits to train on.")] = 0,
     seed: Seed = 0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Record the gradients, but do not correct the conflicting ones.")
-    ] = False,
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="gragr corrects conflicting gradients; gragr++ does so only once the loss has reached a plateau, "
+            "chooses among four seeds, and does without edges where neighbours oppose each other; plain only records."
+        ),
+    ] = Method.gragr,
 ) -> None:
     """Train a model on a graph, and record how it learns.
 
@@ -39,8 +52,8 @@ def train(
     Examples:
         gragr-explain train digits
         gragr-explain train Cora --model GAT --out cora-gat
-        gragr-explain train Texas --split 3 --epochs 200
-        gragr-explain train graph.pt --plain
+        gragr-explain train Texas --method gragr++ --split 3 --epochs 200
+        gragr-explain train graph.pt --method plain
     """
     import torch
 
@@ -48,15 +61,24 @@ def train(
     from gragr_explain.cli._work import describe_accuracy
     from gragr_explain.datasets import load_dataset
     from gragr_explain.files import check_writable
-    from gragr_explain.training import GraGR
+    from gragr_explain.training import GraGR, GraGRPlusPlus
 
     loaded = load_dataset(dataset, split=split)
     torch.manual_seed(seed)
     network = build_model(model, loaded.data.num_features, len(loaded.class_names))
     check_writable(out)
     print_dataset(loaded)
-    trainer = GraGR(network, conflict=not plain, alignment=not plain)
+    trainers = {
+        Method.plain: lambda: GraGR(network, conflict=False, alignment=False),
+        Method.gragr: lambda: GraGR(network),
+        Method.plus: lambda: GraGRPlusPlus(network),
+    }
+    trainer = trainers[method]()
     trained = trainer.fit(loaded.data, epochs=epochs, progress=show_progress())
+    if trained.pathway is not None and trained.pathway.beta > 0:
+        console.print(
+            "neighbours oppose each other here: the model does without the edges (its conflict pathway is open)"
+        )
     save_checkpoint(trained, out, dataset=loaded.name, split=split)
     console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.context import GradientContext, Reasoner
-from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError
+from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import (
     ATTRIBUTE,
@@ -28,7 +28,7 @@ from gragr_explain.history import (
 )
 from gragr_explain.inputs import forward_arguments, trial_output
 from gragr_explain.messages import edge_mask_applied
-from gragr_explain.training._hyperparameters import check_hyperparameters, hyperparameters_of
+from gragr_explain.training._hyperparameters import check_hyperparameters, check_number, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
 from gragr_explain.training._pathway import ConflictPathway, layer_sizes
 from gragr_explain.training._reasoning import GradientReasoning, Switches
@@ -105,6 +105,7 @@ class GraGR(nn.Module):
     Raises:
         UnsupportedModelError: If the model has no message-passing layer.
         InvalidArgumentError: If a threshold or strength is out of range, or switches contradict each other.
+        InvalidTypeError: If one of them is no number, or a number of epochs or seeds no integer.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -136,7 +137,7 @@ class GraGR(nn.Module):
         schedule_threshold: float = 1e-3,
         schedule_min_epochs: int = 10,
         pathway: bool = False,
-        pathway_threshold: float = 0.6,
+        pathway_threshold: float = 0.5,
         pathway_epochs: int = 10,
         seeds: int = 1,
         seed_epochs: int | None = None,
@@ -276,7 +277,7 @@ class GraGR(nn.Module):
         weight_decay = self.settings.weight_decay if weight_decay is None else weight_decay
         num_classes = check_training(self.model, data, epochs, patience, lr=lr, weight_decay=weight_decay)
         switches = self.switches
-        check_validation(switches, data)
+        check_validation(switches, data, num_classes)
         self._forget()
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
         moments = None
@@ -397,7 +398,8 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
     """Check that switches mean something, and do not contradict each other.
 
     Raises:
-        InvalidArgumentError: If not.
+        InvalidTypeError: If a number is none, or a number of epochs or seeds no integer.
+        InvalidArgumentError: If they do not, or do.
     """
     allowed: dict[str, tuple[str | None, ...]] = {
         "attention": (None, "training", "predicted"),
@@ -409,18 +411,21 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
             wanted = ", ".join(map(repr, values))
             raise InvalidArgumentError(f"expected {name} as one of {wanted}, got {getattr(switches, name)!r}")
     least = {"conflict_weight": 0, "schedule_threshold": 0, "schedule_min_epochs": 0, "pathway_threshold": 0}
-    least |= {"pathway_epochs": 1, "seeds": 1}
+    least |= {"pathway_epochs": 1, "seeds": 1, "seed_epochs": 1}
     for name, low in least.items():
         value = getattr(switches, name)
+        if name == "seed_epochs" and value is None:
+            continue
+        check_number(name, value, whole=name.endswith(("epochs", "seeds")))
         if not low <= value < math.inf:
             raise InvalidArgumentError(f"expected {name} of at least {low}, got {value}")
-    if switches.seed_epochs is not None and switches.seed_epochs < 1:
-        raise InvalidArgumentError(f"expected seed_epochs of at least 1, got {switches.seed_epochs}")
     useless = {
         "meta_objective='conflict' without meta": switches.meta_objective == "conflict" and not switches.meta,
         "exact_conflict without conflict_weight": switches.exact_conflict and not switches.conflict_weight,
         "seed_epochs without seeds": switches.seed_epochs is not None and switches.seeds == 1,
         "lambda_smooth with alignment=False": "lambda_smooth" in chosen and not switches.alignment,
+        "smooth_iters with alignment=False": "smooth_iters" in chosen and not switches.alignment,
+        "alpha_smooth with alignment=False": "alpha_smooth" in chosen and not switches.alignment,
         "beta_start with attention=None": "beta_start" in chosen and not switches.attention,
         "beta_end with attention=None": "beta_end" in chosen and not switches.attention,
         "meta_lr with meta=None": "meta_lr" in chosen and not switches.meta,
@@ -430,11 +435,12 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
             raise InvalidArgumentError(f"contradictory switches: {what} has no effect")
 
 
-def check_validation(switches: Switches, data: Data) -> None:
+def check_validation(switches: Switches, data: Data, num_classes: int) -> None:
     """Check that there are nodes to validate on, where a switch needs them.
 
     Raises:
         InvalidArgumentError: If there are none.
+        InvalidGraphError: If one of them has no class that the model knows.
     """
     needs = {
         "meta with meta_objective='validation'": bool(switches.meta) and switches.meta_objective == "validation",
@@ -444,3 +450,9 @@ def check_validation(switches: Switches, data: Data) -> None:
         for what, needed in needs.items():
             if needed:
                 raise InvalidArgumentError(f"expected a val_mask with at least one node for {what}, got none")
+        return
+    known = data.y[data.val_mask]
+    if any(needs.values()) and not 0 <= int(known.min()) <= int(known.max()) < num_classes:
+        raise InvalidGraphError(
+            f"expected validation labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
+        )

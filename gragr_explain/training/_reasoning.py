@@ -24,6 +24,7 @@ from gragr_explain.training._schedule import AdaptiveScheduler
 if TYPE_CHECKING:
     from gragr_explain.training._gragr import GraGR
 
+_DOUBT = 10  # edges without conflict that are thought to be there, beside those between training nodes
 _FIELD_DECAY = 0.9  # of the running mean of gradients that attention is made of
 
 
@@ -42,7 +43,7 @@ class Switches:
     schedule_threshold: float = 1e-3
     schedule_min_epochs: int = 10
     pathway: bool = False
-    pathway_threshold: float = 0.6
+    pathway_threshold: float = 0.5
     pathway_epochs: int = 10
     seeds: int = 1
     seed_epochs: int | None = None
@@ -214,7 +215,8 @@ class GradientReasoning:
 class PathwayGate:
     """Opens the conflict pathway where neighbours oppose each other, and closes it for good where it does not help.
 
-    The conflict is that of the first gradients (:func:`first_field`), relative to any two nodes. Above
+    The conflict is that of the first gradients (:func:`first_field`), relative to any two nodes, and as if there were
+    ten more edges without any: a handful of edges between training nodes proves little. Above
     ``pathway_threshold``, the gate rises from 0 to 1 in ``pathway_epochs`` epochs that reason. After three times as
     many, the best epoch since must be right on more validation nodes than the best one before, by more than one
     standard deviation of what chance would do to those on which the two differ; else the model goes back to the weights
@@ -227,7 +229,8 @@ class PathwayGate:
         self.trainer = trainer
         self.pathway = trainer.pathway
         field = first_field(data.y, data.train_mask, num_classes)
-        self.conflict = relative_conflict(field, graph)
+        edges = int(data.train_mask[graph.pairs].all(0).sum())
+        self.conflict = relative_conflict(field, graph) * edges / (edges + _DOUBT)
         self.shut = not self.conflict > trainer.switches.pathway_threshold
         self._weights: dict[str, Tensor] | None = None
         self._before: Tensor | None = None

@@ -288,6 +288,7 @@ def test_the_gate_stays_shut_on_a_homophilic_graph(order):
 
 def test_a_threshold_decides():
     data = graph_of_classes(0.5, 300)
+    del data.val_mask  # nothing to judge by
     conflict = relative_conflict(first_field(data.y, data.train_mask, 3), GraphOperator(data.edge_index, 300))
     for threshold, opens in ((conflict - 0.01, True), (conflict + 0.01, False)):
         trained = GraGR(build("GCN"), pathway=True, pathway_threshold=threshold).fit(data, epochs=3, progress=False)
@@ -298,6 +299,8 @@ def useless(num_nodes: int = 60) -> Data:
     """Heterophilic, but features say nothing: a node that speaks for itself cannot be right more often."""
     data = graph_of_classes(0.0, num_nodes, noise=0.0)
     data.x = torch.ones(num_nodes, 5)
+    data.train_mask = torch.arange(num_nodes) < num_nodes // 2  # as many of each class
+    data.val_mask = ~data.train_mask
     return data
 
 

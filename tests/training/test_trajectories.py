@@ -66,24 +66,28 @@ def starts(model: nn.Module, seeds: int, seed: int = 1) -> list[nn.Module]:
 @pytest.mark.parametrize("batched", [True, False])
 @pytest.mark.parametrize("norm", [None, "batch_norm", "layer_norm"])
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_each_trajectory_is_a_plain_training(backbone, norm, batched, data):
-    """From the model as it is, and from weights drawn anew: losses, weights, running statistics and moments."""
-    model = build(backbone, norm=norm)
-    found = select(model, data, batched=batched)
+def test_each_trajectory_is_a_plain_training(backbone, norm, batched, make_data):
+    """From the model as it is, and from weights drawn anew: losses, weights, running statistics and moments.
+
+    In double precision and without decay: Adam makes large steps of rounding errors where a gradient is zero, as that
+    of a bias before a normalisation is.
+    """
+    data, model = make_data(dtype=torch.float64), build(backbone, norm=norm).double()
+    found = select(model, data, batched=batched, weight_decay=0.0)
     assert found.together == batched
     assert found.val_loss.shape == found.val_acc.shape == (4, 6)
     for seed, start in enumerate(starts(model, 4)):
-        losses, accuracies, optimizer = plain_loop(start, data, 6)
-        torch.testing.assert_close(found.val_loss[seed], losses, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found.val_acc[seed], accuracies)
+        losses, accuracies, optimizer = plain_loop(start, data, 6, weight_decay=0.0)
+        torch.testing.assert_close(found.val_loss[seed], losses, rtol=1e-5, atol=1e-6, check_dtype=False)
+        torch.testing.assert_close(found.val_acc[seed], accuracies, check_dtype=False)
         if seed == found.chosen:
             for name, value in start.state_dict().items():
                 torch.testing.assert_close(
-                    found.weights[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: n + m
+                    found.weights[name], value, rtol=1e-5, atol=1e-6, msg=lambda m, n=name: n + m
                 )
             for moments, parameter in zip(found.moments, start.parameters(), strict=True):
                 for name, value in optimizer.state[parameter].items():
-                    torch.testing.assert_close(moments[name], value, rtol=1e-3, atol=1e-5)
+                    torch.testing.assert_close(moments[name], value, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
