@@ -13,7 +13,7 @@ from scipy import stats
 
 from benchmarks._page import _markdown, write_page
 from benchmarks._runs import Job, run_all
-from benchmarks._training import PLAIN, energies_of, epochs_of, graph_of, new_model, scores_of
+from benchmarks._training import PLAIN, energies_of, epochs_of, graph_of, new_model, scores_of, with_sparse_input
 from gragr_explain.training import GraGR, GraGRPlusPlus
 
 FULL: dict[str, Any] = {"attention": "training", "meta": "node"}
@@ -58,7 +58,8 @@ def measure(job: Job) -> dict[str, float]:
     data, num_classes = graph_of(job["dataset"], job["seed"], normalize=False)
     kind, switches = ROWS[job["row"]]
     epochs = epochs_of(job["dataset"])
-    trainer = kind(new_model(job["backbone"], data, num_classes, job["seed"]), **switches)
+    model = with_sparse_input(new_model(job["backbone"], data, num_classes, job["seed"]), data, aggregate=False)
+    trainer = kind(model, **switches)
     trainer.fit(data, epochs, lr=0.01, weight_decay=5e-4, patience=epochs, record=False, progress=False)
     return {**scores_of(trainer, data), **energies_of(trainer, data)}
 

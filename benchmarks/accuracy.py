@@ -30,9 +30,9 @@ from benchmarks._training import (
     epochs_of,
     graph_of,
     new_model,
-    remember_first_aggregation,
     scores_of,
     trainer_of,
+    with_sparse_input,
 )
 from gragr_explain.files import atomic
 
@@ -92,7 +92,7 @@ def measure(job: Job) -> dict[str, Any]:
     epochs = epochs_of(job["dataset"])
     if job["backbone"] == "MLP":
         return _measure_mlp(job, epochs)
-    model = remember_first_aggregation(new_model(job["backbone"], data, num_classes, job["seed"]))
+    model = with_sparse_input(new_model(job["backbone"], data, num_classes, job["seed"]), data)
     trainer = trainer_of(job["method"], model)
     trainer.fit(data, epochs, lr=LR, weight_decay=WEIGHT_DECAY, patience=epochs, record=False, progress=False)
     return {

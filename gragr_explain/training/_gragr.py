@@ -303,7 +303,7 @@ class GraGR(nn.Module):
         aside: Callable[[], AbstractContextManager[None]] = nullcontext
         with ExitStack() as hooks:
             if record:  # enters before the correction, and so records what the loss asked for
-                counts = not (switches.conflict or switches.alignment)
+                counts = not (switches.conflict or switches.alignment or switches.attention == "training")
                 recorder = GradientRecorder(self.model, data, count_conflicts=counts)
                 history, aside = hooks.enter_context(recorder), recorder.paused
                 self.curves = history.curves

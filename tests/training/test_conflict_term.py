@@ -164,6 +164,16 @@ def test_the_stopped_form_keeps_no_second_order_graph(make_data):
 
 
 @pytest.mark.parametrize("exact", [True, False])
+def test_only_the_exact_form_makes_a_graph_of_the_backward_pass(exact, make_data):
+    """The other one costs a first-order pass."""
+    setting, seen = Setting("GCN", make_data), []
+    loss, hidden = setting.loss()
+    hidden.register_hook(lambda _: seen.append(torch.is_grad_enabled()))
+    conflict_term(loss, hidden, setting.graph, exact=exact)
+    assert seen == [exact]
+
+
+@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize(
     ("name", "edges", "loss_of"),
     [

@@ -20,7 +20,7 @@ from gragr_explain import GradientContextExplainer, explain_many
 from gragr_explain.checkpoint import build_model, load_checkpoint, save_checkpoint
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator
-from gragr_explain.history import message_passing_layers
+from gragr_explain.history import hidden_representation, message_passing_layers
 from gragr_explain.training import ConflictPathway, GraGR, GraGRPlusPlus, first_field, layer_sizes, relative_conflict
 
 BACKBONES = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}
@@ -104,6 +104,17 @@ def test_in_between_each_layer_mixes_as_in_equation_13(backbone, beta, data):
         hidden = (1 - beta) * base + beta * (hidden @ own.weight.t() + own.bias)
         hidden = model.act(hidden) if number == 0 else hidden
     torch.testing.assert_close(trained(data.x, data.edge_index), hidden)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_whoever_listens_to_a_layer_hears_the_mixture(backbone, data):
+    """What is recorded, corrected and explained is the hidden representation that the next layer takes."""
+    model = build(backbone)
+    trained = with_pathway(model, data, beta=0.5)
+    hidden, _ = hidden_representation(trained, data.x, data.edge_index)
+    torch.testing.assert_close(
+        hidden, (model.convs[0](data.x, data.edge_index) + trained.pathway.layers[0](data.x)) / 2
+    )
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
@@ -290,8 +301,21 @@ def test_a_threshold_decides():
     data = graph_of_classes(0.5, 300)
     del data.val_mask  # nothing to judge by
     conflict = relative_conflict(first_field(data.y, data.train_mask, 3), GraphOperator(data.edge_index, 300))
+    train = set(data.train_mask.nonzero().view(-1).tolist())
+    edges = {frozenset(edge) for edge in data.edge_index.t().tolist() if train.issuperset(edge) and edge[0] != edge[1]}
+    conflict *= len(edges) / (len(edges) + 10)
     for threshold, opens in ((conflict - 0.01, True), (conflict + 0.01, False)):
         trained = GraGR(build("GCN"), pathway=True, pathway_threshold=threshold).fit(data, epochs=3, progress=False)
+        assert (float(trained.pathway.beta) > 0) == opens
+
+
+def test_a_handful_of_edges_between_training_nodes_proves_little():
+    """All of them between classes, but six: the gate stays shut."""
+    data = graph_of_classes(0.0, 60)
+    inside = (data.train_mask[data.edge_index].all(0) & (data.edge_index[0] < data.edge_index[1])).nonzero().view(-1)
+    for count, opens in ((6, False), (len(inside), True)):
+        few = Data(x=data.x, y=data.y, train_mask=data.train_mask, edge_index=data.edge_index[:, inside[:count]])
+        trained = GraGR(build("GCN"), pathway=True).fit(few, epochs=2, progress=False)
         assert (float(trained.pathway.beta) > 0) == opens
 
 

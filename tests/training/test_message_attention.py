@@ -215,6 +215,17 @@ def test_every_epoch_is_recorded_once(kind, data):
     assert {len(curve) for curve in trained.history.curves.values()} == {7}
 
 
+@pytest.mark.parametrize("kind", [*KINDS, None])
+@pytest.mark.parametrize("correct", [True, False])
+def test_each_conflict_is_counted_once(kind, correct, data):
+    """Whoever counts: the correction, the attention or the recorder."""
+    trained = GraGR(build("GCN"), attention=kind, conflict=correct, alignment=correct)
+    history = trained.fit(data, epochs=7, lr=0.0, weight_decay=0.0, progress=False).history
+    assert 0 < int(history.conflict_count.max()) <= 7
+    if "conflict_share" in history.curves:
+        assert float(history.conflict_count.sum()) == pytest.approx(30 * sum(history.curves["conflict_share"]))
+
+
 def test_attention_waits_for_the_scheduler(data):
     options = {"schedule": True, "schedule_min_epochs": 5, "schedule_threshold": 1e9}
     assert GraGR(build("GCN"), attention="training", **options).fit(data, 6, progress=False).attention is None
