@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+import gragr_explain
 from gragr_explain.files import atomic, check_writable
 
 Job = dict[str, Any]
@@ -37,18 +39,30 @@ def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, A
     saved: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else {}
     keys = [json.dumps(job, sort_keys=True) for job in jobs]
     todo = [job for job, key in zip(jobs, keys, strict=True) if key not in saved]
-    context = get_context("spawn")
+    context, code = get_context("spawn"), _digest()
     with (
         ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=name, unit="run") as bar,
     ):
         running = {pool.submit(measure, job): job for job in todo}
         for done in as_completed(running):
-            saved[json.dumps(running[done], sort_keys=True)] = done.result()
+            saved[json.dumps(running[done], sort_keys=True)] = {**done.result(), "code": code}
             with atomic(file) as (part,):
                 part.write_text(json.dumps(saved))
             bar.update()
+    versions = {found["code"] for key, found in saved.items() if key in set(keys)}
+    if len(versions) > 1:
+        print(f"{name}: results of {len(versions)} versions of the code; remove {file} to make them anew")
     table = pd.DataFrame([{**job, **saved[key]} for job, key in zip(jobs, keys, strict=True)])
     with atomic(file.with_suffix(".parquet")) as (part,):
         table.to_parquet(part)
     return table
+
+
+def _digest() -> str:
+    """What the trained models depend on: the code below and in training."""
+    digest = hashlib.sha256()
+    for folder in ("field", "history", "training"):
+        for source in sorted((Path(gragr_explain.__file__).parent / folder).glob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import InvalidGraphError, InvalidIndexError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.errors import (
+    GragrError,
+    InvalidGraphError,
+    InvalidIndexError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
 from gragr_explain.field import check_edges
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
@@ -135,7 +141,7 @@ def trial_output(model: nn.Module, data: Data) -> Any:
     model.eval()
     try:
         return model(data.x, data.edge_index, **forward_arguments(model, data))
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, GragrError):
         raise
     except TypeError as error:
         raise UnsupportedModelError(

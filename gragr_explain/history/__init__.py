@@ -3,7 +3,7 @@
 from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
-from gragr_explain.history._running import FieldRecord, Trajectory
+from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, hidden_representation, message_edges, message_passing_layers, tap
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "class_log_probs",
     "copy_weights",
     "find_history",
+    "full_precision",
     "hidden_layer",
     "hidden_representation",
     "margins",

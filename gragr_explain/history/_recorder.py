@@ -20,7 +20,7 @@ from gragr_explain.errors import (
 from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
-from gragr_explain.history._running import FieldRecord, Trajectory
+from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
 
 WEIGHT_SNAPSHOTS = 8
@@ -192,7 +192,7 @@ class GradientRecorder:
         if self._paused or torch.is_grad_enabled():
             return  # a derivative of the gradient is being taken; the pass that trains comes later
         step = self.history.num_steps
-        field = _full_precision(gradient.detach())
+        field = full_precision(gradient.detach())
         norm = self._record("training", field)
         if self.history.num_steps == step:
             return  # not finite, and so not recorded
@@ -232,8 +232,4 @@ def copy_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _gradient(loss: Tensor, hidden: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(loss, hidden, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return _full_precision(gradient)
-
-
-def _full_precision(field: Tensor) -> Tensor:
-    return field if field.dtype == torch.float64 else field.float()
+    return full_precision(gradient)

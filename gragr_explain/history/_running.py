@@ -70,6 +70,11 @@ class FieldRecord:
         return self.turn_sum / self.turn_count
 
 
+def full_precision(field: Tensor) -> Tensor:
+    """A field in single precision at least, which sums over neighbours and epochs need."""
+    return field if field.dtype == torch.float64 else field.float()
+
+
 class Trajectory:
     """A value of each node over the training, in a bounded number of time slices.
 

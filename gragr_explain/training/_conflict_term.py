@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.field import GraphOperator, conflict_loss
+from gragr_explain.history import full_precision
 
 
 def conflict_term(loss: Tensor, hidden: Tensor, graph: GraphOperator, *, exact: bool = True) -> Tensor:
@@ -49,6 +50,7 @@ def conflict_term(loss: Tensor, hidden: Tensor, graph: GraphOperator, *, exact: 
         loss, hidden, create_graph=exact, retain_graph=True, allow_unused=True, materialize_grads=True
     )
     unit = torch.linalg.vector_norm(field.detach(), dim=-1).mean()
+    field = full_precision(field)
     scale = torch.where(unit > 0, unit.square(), 1) * max(graph.pairs.size(1), 1)
     if exact:
         return conflict_loss(field, graph) / scale

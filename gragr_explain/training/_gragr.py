@@ -27,7 +27,7 @@ from gragr_explain.history import (
     self_labels,
 )
 from gragr_explain.inputs import forward_arguments, trial_output
-from gragr_explain.messages import edge_mask_applied
+from gragr_explain.messages import edge_mask_applied, mask_dtype
 from gragr_explain.training._hyperparameters import check_hyperparameters, check_number, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
 from gragr_explain.training._pathway import ConflictPathway, layer_sizes
@@ -55,24 +55,24 @@ class GraGR(nn.Module):
             ``"training"`` loss, which know the training labels, or of the loss against the model's own
             ``"predicted"`` labels, which do not; or ``None``. Taken of the gradients' directions, averaged over epochs.
         meta: What has a weight in the loss that is learned by hypergradient (section 4.4, eqs. 7 and 8): every
-            training ``"node"``, every ``"class"``, or nothing (``None``).
+            training ``"node"``, every ``"class"`` (by the sum of its nodes' losses), or nothing (``None``).
         meta_objective: What the hypergradient lowers: the ``"validation"`` loss, which needs a ``val_mask``, or the
-            ``"conflict"`` loss.
+            ``"conflict"`` loss; at the weights of the epoch, as of an infinitely small inner step.
         conflict_weight: The weight :math:`\lambda_{\text{conf}}` of the conflict loss (eqs. 2 and 7), as a share of the
             loss.
         exact_conflict: Whether to differentiate it by double backward; else with the gradients' own derivative
             stopped (:func:`conflict_term`).
         schedule: Whether to reason only once the loss has reached a plateau (section 5.2, eq. 14). Until then, an epoch
-            is one of the base model; weights of the loss alone (``meta``) are learned from the first epoch, before
-            wrong labels are.
+            is one of the base model; what attention and pathway have opened by then stays open. Weights of the loss
+            alone (``meta``) are learned from the first epoch, before wrong labels are.
         schedule_threshold: The share of the loss by which an epoch must improve it to keep the gate closed.
         schedule_min_epochs: The number of epochs for which it stays closed in any case.
         pathway: Whether each layer has a second way for graphs whose neighbours oppose each other (section 5.1,
             eqs. 12 and 13; :class:`ConflictPathway`).
         pathway_threshold: How much the first gradients of neighbours must oppose each other for it to open, relative to
             those of any two nodes (:func:`relative_conflict` of the :func:`first_field`).
-        pathway_epochs: The number of epochs in which it opens. After three times as many it must have helped on
-            validation nodes, or the model goes back.
+        pathway_epochs: The number of epochs in which it opens, after three times as many without it. After three times
+            as many with it, it must have helped on validation nodes, or the training goes back to where it was.
         seeds: From how many initialisations to choose the one to train on (section 5.1, eqs. 9 to 11). The first is the
             model as it is.
         seed_epochs: For how many epochs each is trained; ``None`` is a twentieth of them all.
@@ -96,7 +96,7 @@ class GraGR(nn.Module):
             ``"conflict_energy"``; those of the history, where one is recorded.
         reasoner: The :class:`~gragr_explain.context.Reasoner`, trained at the end of :meth:`fit`.
         class_signal: Its class scores for each node of the graph trained on, ``[num_nodes, num_classes]``.
-        loss_weights: The weight of each training node in the loss, at the end, ``[num_train]``; ``None`` without
+        loss_weights: The weight of each training node in the last epoch's loss, ``[num_train]``; ``None`` without
             ``meta``.
         attention: What messages are multiplied by, ``[num_edges]``, one where all neighbours agree alike.
         pathway: The :class:`ConflictPathway`; its ``beta`` says whether it is open.
@@ -152,6 +152,8 @@ class GraGR(nn.Module):
         auxiliary_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        if isinstance(auxiliary_weight, str) or not 0 <= auxiliary_weight < math.inf:
+            raise InvalidArgumentError(f"expected auxiliary_weight in [0, inf), got {auxiliary_weight!r}")
         given = {
             "tau_mag": tau_mag,
             "tau_cos": tau_cos,
@@ -213,7 +215,7 @@ class GraGR(nn.Module):
                         f"the attention belongs to the {self.attention.numel()} edges trained on, got other "
                         f"{edge_index.size(1)} edges; train with attention=None"
                     )
-                parts.enter_context(edge_mask_applied(self.model, self.attention.to(x.dtype), edge_index))
+                parts.enter_context(edge_mask_applied(self.model, self.attention.to(mask_dtype(x)), edge_index))
             output = self.model(x, edge_index, *args, **kwargs)
         if self.auxiliary_weight == 0 or self.class_signal is None:
             return output
@@ -278,6 +280,7 @@ class GraGR(nn.Module):
         num_classes = check_training(self.model, data, epochs, patience, lr=lr, weight_decay=weight_decay)
         switches = self.switches
         check_validation(switches, data, num_classes)
+        sizes = layer_sizes(self.model, lambda: trial_output(self.model, data)) if switches.pathway else []
         self._forget()
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
         moments = None
@@ -295,21 +298,21 @@ class GraGR(nn.Module):
             self.model.load_state_dict(self.selection.weights)
             moments, epochs = self.selection.moments, max(1, epochs - ahead)
         if switches.pathway:
-            sizes = layer_sizes(self.model, lambda: trial_output(self.model, data))
             with torch.random.fork_rng(devices=[]):  # dropout draws what it draws without a pathway
-                self.pathway = ConflictPathway(sizes).to(data.x.device)
+                self.pathway = ConflictPathway(sizes).to(data.x.device, self._dtype)
         history = GradientHistory()
         self.curves = history.curves
         aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        counts = switches.corrects and not switches.schedule  # as a by-product of every epoch
         with ExitStack() as hooks:
+            hooks.callback(self.eval)
             if record:  # enters before the correction, and so records what the loss asked for
-                counts = not (switches.conflict or switches.alignment or switches.attention == "training")
-                recorder = GradientRecorder(self.model, data, count_conflicts=counts)
+                recorder = GradientRecorder(self.model, data, count_conflicts=not counts)
                 history, aside = hooks.enter_context(recorder), recorder.paused
                 self.curves = history.curves
             reasoning = None
             if switches.reasons:
-                reasoning = GradientReasoning(self, data, graph, history, epochs, num_classes, aside)
+                reasoning = GradientReasoning(self, data, graph, history, epochs, num_classes, aside, counts)
                 hooks.enter_context(reasoning.listening())
             train_full_batch(
                 self,
@@ -323,12 +326,15 @@ class GraGR(nn.Module):
                 moments=moments,
                 reasoning=reasoning,
             )
-        if reasoning is not None and patience is None:  # with patience, the best epoch has the last word
-            reasoning.finish()
-        self.eval()
         if record:
             self._reason(data, graph, history)
         return self
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The type of the model's numbers."""
+        numbers = (parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point())
+        return next(numbers, torch.get_default_dtype())
 
     def _forget(self) -> None:
         """Leave nothing of an earlier training but the model's weights."""
@@ -358,7 +364,7 @@ class GraGR(nn.Module):
         if self.pathway is None or "pathway.beta" not in own:  # an existing one keeps its parameters
             layers = {int(found[1]): value for name, value in own.items() if (found := _PATHWAY_WEIGHT.fullmatch(name))}
             sizes = [(layers[number].size(1), layers[number].size(0)) for number in sorted(layers)]
-            self.pathway = ConflictPathway(sizes).to(device) if sizes else None
+            self.pathway = ConflictPathway(sizes).to(device, self._dtype) if sizes else None
         for name in ("class_signal", "attention", "attention_edges"):
             value = own.get(name)
             setattr(self, name, None if value is None else torch.empty_like(value, device=device))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +24,7 @@ from gragr_explain.errors import (
 from gragr_explain.history import copy_weights
 from gragr_explain.inputs import check_data, forward_arguments, trial_output
 
+_STOPPED = "training stopped, the model has its last good weights"
 Curves = dict[str, list[float]]
 """One number per epoch, by name."""
 
@@ -48,6 +51,8 @@ def check_training(
     if epochs < 1:
         raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
     for name, number in (("lr", lr), ("weight_decay", weight_decay)):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise InvalidTypeError(f"expected {name} as a number, got {number!r}")
         if not 0 <= number < math.inf:
             raise InvalidArgumentError(f"expected {name} in [0, inf), got {number}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -84,6 +89,16 @@ def _count_classes(model: nn.Module, data: Data) -> int:
     return output.size(1)
 
 
+class Step(Enum):
+    """What a training does after an epoch."""
+
+    GO_ON = auto()
+    REMEMBER = auto()
+    """Go on, and be able to come back to here."""
+    GO_BACK = auto()
+    """Go back to where it was told to remember, and go on from there."""
+
+
 class Reasoning(Protocol):
     """What takes part in a training loop beside the model and its optimiser."""
 
@@ -93,8 +108,36 @@ class Reasoning(Protocol):
     def objective(self, losses: Tensor, output: Tensor) -> Tensor:
         """The scalar to descend, from the losses of the training nodes, ``[num_train]``, and the model's output."""
 
-    def end(self, loss: float, hits: Tensor | None) -> None:
-        """After the step of an epoch, with which validation nodes are right now; may change the model's weights."""
+    def end(self, loss: float, hits: Tensor | None) -> Step:
+        """After an epoch, with which validation nodes are right now."""
+
+    def finish(self) -> Step:
+        """After the last epoch: whether to go back."""
+
+
+class _State:
+    """The weights, the optimiser and the best epoch of a training, now or as they were."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.best, self.best_accuracy, self.best_epoch = copy_weights(model), -1.0, 0
+        self._kept: tuple[Any, ...] | None = None
+
+    def improve(self, accuracy: float, epoch: int) -> None:
+        """Keep the weights of an epoch that is better than all before."""
+        if accuracy > self.best_accuracy:
+            self.best, self.best_accuracy, self.best_epoch = copy_weights(self.model), accuracy, epoch
+
+    def follow(self, step: Step, epoch: int) -> None:
+        """Remember all of it, or go back to it."""
+        if step is Step.REMEMBER:
+            moments = copy.deepcopy(self.optimizer.state_dict())
+            self._kept = copy_weights(self.model), moments, self.best, self.best_accuracy
+        elif step is Step.GO_BACK and self._kept is not None:
+            weights, moments, self.best, self.best_accuracy = self._kept
+            self.model.load_state_dict(weights)
+            self.optimizer.load_state_dict(moments)
+            self.best_epoch = epoch  # patience begins anew
 
 
 def train_full_batch(
@@ -139,39 +182,46 @@ def train_full_batch(
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
     copies = ({name: value.clone() for name, value in state.items()} for state in moments or ())
     optimizer.state.update(zip(parameters, copies, strict=False))
-    good = best = copy_weights(model)
-    best_accuracy, best_epoch = -1.0, 0
-    with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
-        for epoch in bar:
-            model.train()
-            optimizer.zero_grad()
-            if reasoning is not None:
-                reasoning.begin(epoch)
-            output = model(data.x, data.edge_index, **arguments)
-            losses = F.cross_entropy(output[train_mask], y[train_mask], reduction="none")
-            value = float(losses.detach().mean())
-            if not math.isfinite(value):
-                model.load_state_dict(good)
-                raise TrainingError(
-                    f"the loss became {value} in epoch {epoch}; training stopped, the model has its last good weights"
-                )
-            good = copy_weights(model)
-            (losses.mean() if reasoning is None else reasoning.objective(losses, output)).backward()
-            optimizer.step()
-            curves.setdefault("loss", []).append(value)
-            hits = _hits(model, data, arguments, val_mask) if validates else None
-            if hits is not None:
-                accuracy = float(hits.float().mean())
-                curves.setdefault("val_acc", []).append(accuracy)
-                if patience is not None and accuracy > best_accuracy:
-                    best, best_accuracy, best_epoch = copy_weights(model), accuracy, epoch
-            if reasoning is not None:
-                reasoning.end(value, hits)
-            bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()}, refresh=False)
-            if patience is not None and epoch - best_epoch >= patience:
-                break
+    good, state = copy_weights(model), _State(model, optimizer)
+    try:
+        with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
+            for epoch in bar:
+                model.train()
+                optimizer.zero_grad()
+                if reasoning is not None:
+                    reasoning.begin(epoch)
+                output = model(data.x, data.edge_index, **arguments)
+                losses = F.cross_entropy(output[train_mask], y[train_mask], reduction="none")
+                value = float(losses.detach().mean())
+                if not math.isfinite(value):
+                    model.load_state_dict(good)
+                    raise TrainingError(f"the loss became {value} in epoch {epoch}; {_STOPPED}")
+                good = copy_weights(model)
+                (losses.mean() if reasoning is None else reasoning.objective(losses, output)).backward()
+                optimizer.step()
+                curves.setdefault("loss", []).append(value)
+                hits = _hits(model, data, arguments, val_mask) if validates else None
+                if hits is not None:
+                    accuracy = float(hits.float().mean())
+                    curves.setdefault("val_acc", []).append(accuracy)
+                    if patience is not None:
+                        state.improve(accuracy, epoch)
+                if reasoning is not None:
+                    state.follow(reasoning.end(value, hits), epoch)
+                bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in curves.items()}, refresh=False)
+                if patience is not None and epoch - state.best_epoch >= patience:
+                    break
+    except KeyboardInterrupt:
+        if patience is not None:
+            model.load_state_dict(state.best)
+        raise
+    if reasoning is not None:
+        state.follow(reasoning.finish(), epochs)
     if patience is not None:
-        model.load_state_dict(best)
+        model.load_state_dict(state.best)
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+        model.load_state_dict(good)
+        raise TrainingError(f"the last step made weights that are not finite; {_STOPPED}")
     return curves
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import InvalidArgumentError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
@@ -79,13 +79,14 @@ def train_multitask(
       and 4). One backward pass of the encoder, whatever the number of tasks.
     - ``"gragr++"``: several seeds are trained by averaging for half the epochs; the one of the lowest validation loss
       goes on (eqs. 9-11), reasoning as ``"gragr"`` does after each epoch in which the training loss has stopped falling
-      (eq. 14), and averaging after the others.
+      (eq. 14), and averaging after the others. It has no conflict pathway, which is for the edges of one graph.
     - ``"average"``: the mean of the tasks' gradients.
     - ``"gradnorm"``: GradNorm (Chen et al. 2018).
     - ``"mgda"``, ``"pcgrad"``, ``"cagrad"``, ``"upgrad"``, ``"nash-mtl"``, ``"aligned-mtl"``: TorchJD's aggregators of
       the Jacobian; one backward pass of the encoder per task.
 
-    Batches are drawn once, and their order anew in every epoch.
+    Batches are drawn once, and their order anew in every epoch. Graphs are moved to the model's device; edge weights
+    and attributes are not used.
 
     Args:
         model: The model.
@@ -141,22 +142,26 @@ def train_multitask(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         labels = check_graphs(train, model.num_classes, "training")
-        batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size)
+        device = next(model.parameters()).device
+        batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size, device)
         val_batches = []
         if val is not None:
             labels = check_graphs(val, model.num_classes, "validation")
-            val_batches = collate(val, labels, range(len(val)), max(batch_size, 256))
+            if bool((torch.stack(labels) < 0).all()):
+                raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
+            val_batches = collate(val, labels, range(len(val)), max(batch_size, 256), device)
         loop = TaskLoop(model, batches, val_batches, lr, weight_decay)
         started = time.perf_counter()
         seeds = _count_seeds(method, num_seeds)
         if seeds > 1:
-            loop = select_seed(loop, seed, seeds, max(1, round(SELECTION_SHARE * epochs)))
+            loop = select_seed(loop, seed, seeds, max(1, round(SELECTION_SHARE * epochs)), progress)
         spent = time.perf_counter() - started if seeds > 1 else 0.0
         balancer: Balancer
         scheduler = None
         try:
             if method in ("gragr", "gragr++"):
-                judges = collate(val, labels, torch.randperm(len(val)).tolist(), batch_size) if val is not None else []
+                order = torch.randperm(len(val or ())).tolist()
+                judges = [] if val is None else collate(val, labels, order, batch_size, device)
                 balancer = GraGRTasks(
                     loop.model, judges, meta=meta, meta_lr=meta_lr, step_size=lr, tau_cos=tau_cos, correct=correct
                 )

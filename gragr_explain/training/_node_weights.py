@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.field import GraphOperator, conflict_loss
+from gragr_explain.history import full_precision
 
 
 def validation_hypergradient(
@@ -83,7 +84,9 @@ def conflict_hypergradient(losses: Tensor, weights: Tensor, hidden: Tensor, grap
     with torch.enable_grad():
         probe = weights.detach().clone().requires_grad_()
         (field,) = torch.autograd.grad(losses, hidden, probe, create_graph=True)
-        (found,) = torch.autograd.grad(conflict_loss(field, graph), probe, allow_unused=True, materialize_grads=True)
+        (found,) = torch.autograd.grad(
+            conflict_loss(full_precision(field), graph), probe, allow_unused=True, materialize_grads=True
+        )
     return found
 
 

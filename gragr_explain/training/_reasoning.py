@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gragr_explain.field import GraphOperator, conflict_energy, gradient_attention
-from gragr_explain.history import GradientHistory, class_log_probs, copy_weights, hidden_layer, tap
+from gragr_explain.history import GradientHistory, class_log_probs, full_precision, hidden_layer, tap
 from gragr_explain.training._conflict_term import conflict_term
 from gragr_explain.training._correction import correct_field
+from gragr_explain.training._loop import Step
 from gragr_explain.training._node_weights import conflict_hypergradient, reweight, validation_hypergradient
 from gragr_explain.training._pathway import first_field, relative_conflict
 from gragr_explain.training._schedule import AdaptiveScheduler
@@ -49,11 +51,14 @@ class Switches:
     seed_epochs: int | None = None
 
     @property
+    def corrects(self) -> bool:
+        """Whether the gradients of hidden layers are looked at in the backward pass."""
+        return bool(self.conflict or self.alignment or self.attention == "training")
+
+    @property
     def reasons(self) -> bool:
         """Whether any part has something to do in an epoch."""
-        return bool(
-            self.conflict or self.alignment or self.attention or self.meta or self.conflict_weight or self.pathway
-        )
+        return self.corrects or bool(self.attention or self.meta or self.conflict_weight or self.pathway)
 
 
 class GradientReasoning:
@@ -72,6 +77,7 @@ class GradientReasoning:
         epochs: int,
         num_classes: int,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        counts: bool = True,
     ) -> None:
         self.trainer = trainer
         self.switches = trainer.switches
@@ -79,6 +85,8 @@ class GradientReasoning:
         self.data = data
         self.graph = graph
         self.history = history
+        self.curves = history.curves
+        self.counts = counts
         self.epochs = epochs
         self.aside = aside
         switches = self.switches
@@ -105,7 +113,9 @@ class GradientReasoning:
         self.epoch = epoch
         if self.open and self.opened_at is None:
             self.opened_at = epoch
-        if self._field is not None:
+        if self._gate is not None:
+            self._gate.raise_gate()
+        if self.open and self._field is not None:
             start = (self.opened_at or 0) + 1  # the first epoch that has a gradient to attend by
             share = (epoch - start) / max(self.epochs - 1 - start, 1)
             beta = self.settings.beta_start + share * (self.settings.beta_end - self.settings.beta_start)
@@ -138,23 +148,25 @@ class GradientReasoning:
             loss = loss + switches.conflict_weight * loss.detach() * term
         return loss
 
-    def end(self, loss: float, hits: Tensor | None) -> None:
+    def end(self, loss: float, hits: Tensor | None) -> Step:
         """Move the gates."""
+        step = Step.GO_ON
         if self._gate is not None:
-            self._gate.watch(hits)
-            if self.open:
-                self._gate.move()
-            self.history.curves.setdefault("beta", []).append(float(self._gate.pathway.beta))
+            self.curves.setdefault("beta", []).append(float(self._gate.pathway.beta))
+            step = self._gate.end(hits, self.open)
+        if not self.open and self.switches.corrects:
+            for name in ("conflict_share", "conflict_energy"):
+                self.curves.setdefault(name, []).append(math.nan)
         if self.scheduler is not None:
             self.open = self.scheduler.open(loss)
+        return step
 
-    def finish(self) -> None:
-        """Leave the model, after its last epoch, with a pathway only if that has helped."""
-        if self._gate is not None:
-            self._gate.finish()
+    def finish(self) -> Step:
+        """Judge what is still on trial."""
+        return Step.GO_ON if self._gate is None else self._gate.finish()
 
     def _attend_to(self, field: Tensor) -> None:
-        field = field.detach()
+        field = full_precision(field.detach())
         self._field = field.clone() if self._field is None else torch.lerp(field, self._field, _FIELD_DECAY)
 
     def _weigh(self, losses: Tensor, output: Tensor, hidden: Tensor) -> None:
@@ -183,100 +195,102 @@ class GradientReasoning:
 
     def _correct(self, output: Tensor) -> None:
         """Let the backward pass go on with corrected gradients, and count conflicts in the recorded layer."""
-        top, switches = hidden_layer(self._outputs, output), self.switches
-        if not (switches.conflict or switches.alignment or switches.attention == "training"):
+        if not self.switches.corrects:
             return
+        top = hidden_layer(self._outputs, output)
         for layer, hidden in enumerate(self._outputs[: top + 1]):
 
-            def replace(field: Tensor, counts: bool = layer == top) -> Tensor | None:
+            def replace(gradient: Tensor, recorded: bool = layer == top) -> Tensor | None:
                 if torch.is_grad_enabled():
                     return None  # a pass that builds a graph of its own asks for the gradient as it is
+                field = full_precision(gradient)
                 corrected, conflict = correct_field(
-                    field, self.graph, self.settings, conflict=switches.conflict, alignment=switches.alignment
+                    field,
+                    self.graph,
+                    self.settings,
+                    conflict=self.switches.conflict,
+                    alignment=self.switches.alignment,
                 )
-                if counts:
+                if recorded:
                     self._count(field, conflict)
-                    if switches.attention == "training":
+                    if self.switches.attention == "training":
                         self._attend_to(corrected)
-                return corrected
+                return corrected.to(gradient.dtype)
 
             if hidden.requires_grad:
                 hidden.register_hook(replace)
 
     def _count(self, field: Tensor, conflict: Tensor) -> None:
-        history = self.history
-        if history.conflict_count is None:
-            history.conflict_count = field.new_zeros(field.size(0))
-        history.conflict_count += conflict
-        history.curves.setdefault("conflict_share", []).append(float(conflict.float().mean()))
-        history.curves.setdefault("conflict_energy", []).append(float(conflict_energy(field, self.graph)))
+        if self.counts:
+            if self.history.conflict_count is None:
+                self.history.conflict_count = field.new_zeros(field.size(0))
+            self.history.conflict_count += conflict
+        self.curves.setdefault("conflict_share", []).append(float(conflict.float().mean()))
+        self.curves.setdefault("conflict_energy", []).append(float(conflict_energy(field, self.graph)))
 
 
 class PathwayGate:
     """Opens the conflict pathway where neighbours oppose each other, and closes it for good where it does not help.
 
     The conflict is that of the first gradients (:func:`first_field`), relative to any two nodes, and as if there were
-    ten more edges without any: a handful of edges between training nodes proves little. Above
-    ``pathway_threshold``, the gate rises from 0 to 1 in ``pathway_epochs`` epochs that reason. After three times as
-    many, the best epoch since must be right on more validation nodes than the best one before, by more than one
-    standard deviation of what chance would do to those on which the two differ; else the model goes back to the weights
-    that it had, without a pathway; likewise at the end of a training that is over before. Where there is nothing to
-    validate on, it stays open.
+    ten more edges without any: a handful of edges between training nodes proves little. Above ``pathway_threshold``,
+    the gate rises from 0 to 1 in ``pathway_epochs`` epochs, once the scheduler's gate is open and three times as many
+    epochs have been watched. It is then on trial for as long as was watched: its best epoch must be right on more
+    validation nodes than the best one watched, by more than one standard deviation of what chance would do to those on
+    which the two differ; else the training goes back to where it was, without a pathway; likewise where it ends
+    earlier. Where there is nothing to validate on, it stays open.
     """
 
     def __init__(self, trainer: GraGR, data: Data, graph: GraphOperator, num_classes: int) -> None:
         assert trainer.pathway is not None
-        self.trainer = trainer
         self.pathway = trainer.pathway
+        self.rise = trainer.switches.pathway_epochs
         field = first_field(data.y, data.train_mask, num_classes)
         edges = int(data.train_mask[graph.pairs].all(0).sum())
         self.conflict = relative_conflict(field, graph) * edges / (edges + _DOUBT)
         self.shut = not self.conflict > trainer.switches.pathway_threshold
-        self._weights: dict[str, Tensor] | None = None
-        self._before: Tensor | None = None
-        self._since: Tensor | None = None
-        self._age = 0
+        self.age: int | None = None  # in epochs, since it began to rise
+        self._before: deque[Tensor] = deque(maxlen=3 * self.rise)
+        self._since: list[Tensor] = []
 
-    def watch(self, hits: Tensor | None) -> None:
-        """Take in which validation nodes an epoch gets right, before the gate has begun to rise, or since."""
-        if self._weights is None:
-            self._before = _better(self._before, hits)
-        else:
-            self._since = _better(self._since, hits)
+    def raise_gate(self) -> None:
+        """Before an epoch: the gate as it has to be for its age."""
+        if not self.shut and self.age is not None:
+            self.pathway.beta.fill_(min(1.0, (self.age + 1) / self.rise))
 
-    def move(self) -> None:
-        """Raise, keep or close the gate after an epoch that reasons."""
+    def end(self, hits: Tensor | None, reasons: bool) -> Step:
+        """After an epoch: watch, begin to rise, or judge."""
         if self.shut:
-            return
-        if self._weights is None:
-            self._weights = copy_weights(self.trainer)
-        self._age += 1
-        rise = self.trainer.switches.pathway_epochs
-        self.pathway.beta.fill_(min(1.0, self._age / rise))
-        if self._age == 3 * rise:
-            self._judge()
+            return Step.GO_ON
+        if self.age is None:
+            if hits is not None:
+                self._before.append(hits)
+            watched = hits is None or len(self._before) == self._before.maxlen
+            if not (reasons and watched):
+                return Step.GO_ON
+            self.age = 0
+            return Step.REMEMBER
+        self.age += 1
+        if hits is not None and self.age <= 3 * self.rise:
+            self._since.append(hits)
+        return self._judge() if self.age == 3 * self.rise else Step.GO_ON
 
-    def finish(self) -> None:
-        """Close the gate where a training ends before it has helped."""
-        if not self.shut and 0 < self._age < 3 * self.trainer.switches.pathway_epochs:
-            self._judge()
+    def finish(self) -> Step:
+        """After the last epoch: judge a trial that is not over."""
+        on_trial = not self.shut and self.age is not None and self.age < 3 * self.rise
+        return self._judge() if on_trial else Step.GO_ON
 
-    def _judge(self) -> None:
-        if self._weights is not None and not self._helped():
-            self.trainer.load_state_dict(self._weights)
-            self.shut = True
-
-    def _helped(self) -> bool:
-        if self._before is None:
-            return True
-        if self._since is None:
-            return False
-        won = int((self._since & ~self._before).sum())
-        lost = int((self._before & ~self._since).sum())
-        return won - lost > math.sqrt(won + lost)
+    def _judge(self) -> Step:
+        if not self._before:
+            return Step.GO_ON
+        before = max(self._before, key=_count)
+        since = max(self._since, key=_count, default=torch.zeros_like(before))
+        won, lost = int((since & ~before).sum()), int((before & ~since).sum())
+        if won - lost > math.sqrt(won + lost):
+            return Step.GO_ON
+        self.shut = True
+        return Step.GO_BACK
 
 
-def _better(best: Tensor | None, hits: Tensor | None) -> Tensor | None:
-    if best is None or hits is None:
-        return hits
-    return hits if hits.sum() > best.sum() else best
+def _count(hits: Tensor) -> int:
+    return int(hits.sum())

@@ -75,8 +75,14 @@ def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) 
     return list(y.long())
 
 
-def collate(graphs: Sequence[Data], labels: Sequence[Tensor], order: Sequence[int], batch_size: int) -> list[TaskBatch]:
-    """Put graphs into batches, in the order given.
+def collate(
+    graphs: Sequence[Data],
+    labels: Sequence[Tensor],
+    order: Sequence[int],
+    batch_size: int,
+    device: torch.device | None = None,
+) -> list[TaskBatch]:
+    """Put graphs into batches, in the order given, on a device. Edge weights and attributes are left out.
 
     Raises:
         InvalidGraphError: If the graphs do not have the same number of features.
@@ -90,6 +96,7 @@ def collate(graphs: Sequence[Data], labels: Sequence[Tensor], order: Sequence[in
         together = Batch.from_data_list([Data(x=graphs[i].x, edge_index=graphs[i].edge_index) for i in chosen])
         y = torch.stack([labels[i] for i in chosen], dim=1)
         present = tuple((y >= 0).any(1).nonzero().view(-1).tolist())
+        together, y = together.to(device or together.x.device), y.to(device or y.device)
         batches.append(TaskBatch(together.x, together.edge_index, together.batch, y, present))
     return batches
 

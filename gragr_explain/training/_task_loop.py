@@ -16,6 +16,7 @@ from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
 from gragr_explain.training._task_batches import TaskBatch, task_losses
 from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training._trajectories import reset_parameters
 
 
 class TaskLoop:
@@ -35,9 +36,8 @@ class TaskLoop:
         """The same training with new weights."""
         model = copy.deepcopy(self.model)
         torch.manual_seed(seed)
-        for module in model.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
+        for part in (model.encoder, *model.heads):
+            reset_parameters(part)
         return TaskLoop(model, self.batches, self.val, *self.settings)
 
     def run(self, balancer: Balancer, epochs: int, scheduler: AdaptiveScheduler | None, bar: tqdm | None) -> None:
@@ -108,11 +108,22 @@ class TaskLoop:
         return float((total[labelled] / counts[labelled]).sum()), float((hits[labelled] / counts[labelled]).mean())
 
 
-def select_seed(loop: TaskLoop, seed: int, num_seeds: int, epochs: int) -> TaskLoop:
-    """Train several seeds for a few epochs, and go on with the one of the lowest validation loss (eqs. 9-11)."""
-    tried = []
-    for offset in range(num_seeds):
-        candidate = loop.again(seed * num_seeds + offset)
-        candidate.run(Average(candidate.model), epochs, None, None)
-        tried.append(candidate)
+def select_seed(loop: TaskLoop, seed: int, num_seeds: int, epochs: int, progress: bool) -> TaskLoop:
+    """Train several seeds for a few epochs, and go on with the one of the lowest validation loss (eqs. 9-11).
+
+    Raises:
+        TrainingError: If the loss of every seed became infinite or NaN.
+    """
+    tried: list[TaskLoop] = []
+    with tqdm(total=num_seeds * epochs, desc="choosing a seed", unit="epoch", disable=not progress) as bar:
+        for offset in range(num_seeds):
+            candidate = loop.again(seed * num_seeds + offset)
+            try:
+                candidate.run(Average(candidate.model), epochs, None, bar)
+            except TrainingError:
+                continue
+            if math.isfinite(candidate.curves["val_loss"][-1]):
+                tried.append(candidate)
+    if not tried:
+        raise TrainingError(f"no seed of {num_seeds} had a finite loss after {epochs} epochs; the model is as it was")
     return min(tried, key=lambda candidate: candidate.curves["val_loss"][-1])

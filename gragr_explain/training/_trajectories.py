@@ -114,7 +114,7 @@ def select_trajectory(
         runs = {None: (_together, _one_by_one), True: (_together,), False: (_one_by_one,)}[batched]
         for run in runs:
             bar = tqdm(total=epochs * (1 if run is _together else seeds), desc="choosing a seed", disable=not progress)
-            random = torch.random.get_rng_state()
+            random, cuda = torch.get_rng_state(), _cuda_states()
             try:
                 with bar:
                     selection = run(model, data, states, epochs, lr, weight_decay, bar)
@@ -124,7 +124,9 @@ def select_trajectory(
                     if batched:
                         raise UnsupportedModelError(f"{type(model).__name__} cannot be batched ({error})") from error
                     raise
-                torch.random.set_rng_state(random)
+                torch.set_rng_state(random)
+                if cuda:
+                    torch.cuda.set_rng_state_all(cuda)
     finally:
         model.load_state_dict(original)
         model.train(was_training)
@@ -214,6 +216,10 @@ def _one_by_one(
         ends.append(({name: value.detach().clone() for name, value in model.state_dict().items()}, moments))
     chosen = _lowest(val_loss[:, -1])
     return Selection(chosen, val_loss, val_acc, *ends[chosen], together=False)
+
+
+def _cuda_states() -> list[Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
 
 def _lowest(val_loss: Tensor) -> int:
