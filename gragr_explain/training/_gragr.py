@@ -272,7 +272,8 @@ class GraGR(nn.Module):
             InvalidGraphError: If the graph or its labels cannot be trained on.
             InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, ``lr`` or ``weight_decay`` negative, or
                 there is no ``val_mask`` for what needs one.
-            UnsupportedModelError: If the model has nothing to train, or does not return a score per node and class.
+            UnsupportedModelError: If the model has nothing to train, does not return a score per node and class, or is
+                frozen where a switch needs gradients, or has layers that no pathway fits.
             TrainingError: If the loss is not finite; the model then has the last weights whose loss was.
         """
         lr = self.settings.lr if lr is None else lr
@@ -283,7 +284,7 @@ class GraGR(nn.Module):
         sizes = layer_sizes(self.model, lambda: trial_output(self.model, data)) if switches.pathway else []
         self._forget()
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
-        moments = None
+        moments = best = None
         if switches.seeds > 1:
             ahead = max(1, min(epochs - 1, switches.seed_epochs or epochs // 20))
             self.selection = select_trajectory(
@@ -297,6 +298,8 @@ class GraGR(nn.Module):
             )
             self.model.load_state_dict(self.selection.weights)
             moments, epochs = self.selection.moments, max(1, epochs - ahead)
+            peak = {f"model.{name}": value for name, value in self.selection.best.items()}
+            best = (peak, float(self.selection.val_acc[self.selection.chosen].max()))
         if switches.pathway:
             with torch.random.fork_rng(devices=[]):  # dropout draws what it draws without a pathway
                 self.pathway = ConflictPathway(sizes).to(data.x.device, self._dtype)
@@ -324,9 +327,10 @@ class GraGR(nn.Module):
                 curves=history.curves,
                 progress=progress,
                 moments=moments,
+                best=best,
                 reasoning=reasoning,
             )
-        if record:
+        if "self" in history.fields:  # frozen layers have no gradients
             self._reason(data, graph, history)
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -151,6 +151,7 @@ def train_full_batch(
     curves: Curves | None = None,
     progress: bool = True,
     moments: Sequence[dict[str, Any]] | None = None,
+    best: tuple[Mapping[str, Tensor], float] | None = None,
     reasoning: Reasoning | None = None,
 ) -> Curves:
     """Train a model on a whole graph with Adam and cross entropy.
@@ -166,6 +167,7 @@ def train_full_batch(
         curves: Where to write one number per epoch; others may write into it too, and the progress bar shows all.
         progress: Whether to show a progress bar.
         moments: The state of the optimiser, for each of the first trainable parameters, where a training goes on.
+        best: The weights of its best epoch so far and their validation accuracy, likewise.
         reasoning: What changes the objective and the model on the way.
 
     Returns:
@@ -183,6 +185,9 @@ def train_full_batch(
     copies = ({name: value.clone() for name, value in state.items()} for state in moments or ())
     optimizer.state.update(zip(parameters, copies, strict=False))
     good, state = copy_weights(model), _State(model, optimizer)
+    if best is not None:
+        state.best.update(best[0])
+        state.best_accuracy = best[1]
     try:
         with tqdm(range(epochs), desc="training", unit="epoch", disable=not progress) as bar:
             for epoch in bar:

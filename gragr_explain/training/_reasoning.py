@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator, conflict_energy, gradient_attention
 from gragr_explain.history import GradientHistory, class_log_probs, full_precision, hidden_layer, tap
 from gragr_explain.training._conflict_term import conflict_term
@@ -134,11 +135,11 @@ class GradientReasoning:
         return loss
 
     def _weighted(self, losses: Tensor, output: Tensor) -> Tensor:
-        hidden = self._outputs[hidden_layer(self._outputs, output)]
-        switches = self.switches
+        hidden, switches = self._hidden(output), self.switches
         if self.open and switches.attention == "predicted":
             guess = F.nll_loss(class_log_probs(output), output.detach().argmax(-1))
-            self._attend_to(torch.autograd.grad(guess, hidden, retain_graph=True)[0])
+            (field,) = torch.autograd.grad(guess, hidden, retain_graph=True)
+            self._attend_to(self._corrected(field)[0])
         if switches.meta:
             self._weigh(losses, output, hidden)
         weights = self.trainer.loss_weights
@@ -147,6 +148,23 @@ class GradientReasoning:
             term = conflict_term(loss, hidden, self.graph, exact=switches.exact_conflict)
             loss = loss + switches.conflict_weight * loss.detach() * term
         return loss
+
+    def _hidden(self, output: Tensor) -> Tensor:
+        hidden, switches = self._outputs[hidden_layer(self._outputs, output)], self.switches
+        needs = (
+            switches.attention or switches.conflict_weight or (switches.meta and switches.meta_objective == "conflict")
+        )
+        if needs and not hidden.requires_grad:
+            raise UnsupportedModelError(
+                "attention, the conflict loss and weights by it need gradients at the hidden representation, but all "
+                "layers up to it are frozen"
+            )
+        return hidden
+
+    def _corrected(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        switches = self.switches
+        field = full_precision(gradient.detach())
+        return correct_field(field, self.graph, self.settings, conflict=switches.conflict, alignment=switches.alignment)
 
     def end(self, loss: float, hits: Tensor | None) -> Step:
         """Move the gates."""
@@ -166,7 +184,6 @@ class GradientReasoning:
         return Step.GO_ON if self._gate is None else self._gate.finish()
 
     def _attend_to(self, field: Tensor) -> None:
-        field = full_precision(field.detach())
         self._field = field.clone() if self._field is None else torch.lerp(field, self._field, _FIELD_DECAY)
 
     def _weigh(self, losses: Tensor, output: Tensor, hidden: Tensor) -> None:
@@ -203,16 +220,9 @@ class GradientReasoning:
             def replace(gradient: Tensor, recorded: bool = layer == top) -> Tensor | None:
                 if torch.is_grad_enabled():
                     return None  # a pass that builds a graph of its own asks for the gradient as it is
-                field = full_precision(gradient)
-                corrected, conflict = correct_field(
-                    field,
-                    self.graph,
-                    self.settings,
-                    conflict=self.switches.conflict,
-                    alignment=self.switches.alignment,
-                )
+                corrected, conflict = self._corrected(gradient)
                 if recorded:
-                    self._count(field, conflict)
+                    self._count(full_precision(gradient), conflict)
                     if self.switches.attention == "training":
                         self._attend_to(corrected)
                 return corrected.to(gradient.dtype)

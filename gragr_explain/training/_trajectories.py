@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
+from gragr_explain.history import copy_weights
 from gragr_explain.inputs import forward_arguments
 
 
@@ -27,6 +28,7 @@ class Selection:
         val_loss: The validation loss of each trajectory over its epochs, ``[num_seeds, num_epochs]``.
         val_acc: Its validation accuracy, of the same shape.
         weights: The ``state_dict`` of the chosen trajectory at its end.
+        best: The same at the epoch of its best validation accuracy.
         moments: The state of its optimiser, for each trainable parameter.
         together: Whether the trajectories were trained in one batched pass.
     """
@@ -35,6 +37,7 @@ class Selection:
     val_loss: Tensor
     val_acc: Tensor
     weights: dict[str, Tensor]
+    best: dict[str, Tensor]
     moments: list[dict[str, Any]]
     together: bool
 
@@ -162,7 +165,9 @@ def _together(
 
     train = vmap(grad(loss, has_aux=True), in_dims=(0, 0, None), randomness="different")
     judge = vmap(loss, in_dims=(0, 0, None), randomness="different")
-    curves = []
+    curves: list[Tensor] = []
+    best = {name: value.detach().clone() for name, value in {**stacked, **learned}.items()}
+    best_acc = torch.full((len(states),), -1.0, device=data.x.device)
     for _ in range(epochs):
         model.train()
         gradients, _ = train({name: value.detach() for name, value in learned.items()}, stacked, data.train_mask)
@@ -172,6 +177,10 @@ def _together(
         model.eval()
         with torch.no_grad():
             curves.append(torch.stack(judge(learned, stacked, data.val_mask)))
+            better = curves[-1][1] > best_acc
+            best_acc = torch.where(better, curves[-1][1], best_acc)
+            for name, value in {**stacked, **learned}.items():
+                best[name][better] = value[better]
         bar.update()
     val_loss, val_acc = torch.stack(curves, -1)
     chosen = _lowest(val_loss[:, -1])
@@ -180,7 +189,8 @@ def _together(
         {key: value[chosen].clone() if value.dim() else value.clone() for key, value in optimizer.state[part].items()}
         for part in learned.values()
     ]
-    return Selection(chosen, val_loss, val_acc, weights, moments, together=True)
+    peak = {name: best[name][chosen].clone() for name in states[0]}
+    return Selection(chosen, val_loss, val_acc, weights, peak, moments, together=True)
 
 
 def _one_by_one(
@@ -195,11 +205,12 @@ def _one_by_one(
     arguments = forward_arguments(model, data)
     val_loss = torch.full((len(states), epochs), math.inf, device=data.x.device)
     val_acc = torch.zeros_like(val_loss)
-    ends: list[tuple[dict[str, Tensor], list[dict[str, Any]]]] = []
+    ends: list[tuple[dict[str, Tensor], dict[str, Tensor], list[dict[str, Any]]]] = []
     for seed, state in enumerate(states):
         model.load_state_dict(state)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+        best = state
         for epoch in range(epochs):
             model.train()
             optimizer.zero_grad()
@@ -211,9 +222,11 @@ def _one_by_one(
                 output, y = model(data.x, data.edge_index, **arguments)[data.val_mask], data.y[data.val_mask]
             val_loss[seed, epoch] = F.cross_entropy(output, y)
             val_acc[seed, epoch] = (output.argmax(-1) == y).float().mean()
+            if int(val_acc[seed, : epoch + 1].argmax()) == epoch:
+                best = copy_weights(model)
             bar.update()
         moments = [{key: value.clone() for key, value in optimizer.state[part].items()} for part in parameters]
-        ends.append(({name: value.detach().clone() for name, value in model.state_dict().items()}, moments))
+        ends.append((copy_weights(model), best, moments))
     chosen = _lowest(val_loss[:, -1])
     return Selection(chosen, val_loss, val_acc, *ends[chosen], together=False)
 

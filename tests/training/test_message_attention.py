@@ -138,10 +138,9 @@ def fields_by_hand(trained: GraGR, states: list[dict[str, Tensor]], attentions: 
         hidden, output = hidden_representation(wrapper, data.x, data.edge_index)
         if kind == "training":
             loss = F.cross_entropy(output[data.train_mask], data.y[data.train_mask])
-            yield correct_field(torch.autograd.grad(loss, hidden)[0], graph, trained.settings)[0]
         else:
             loss = F.nll_loss(class_log_probs(output), output.argmax(-1))
-            yield torch.autograd.grad(loss, hidden)[0]
+        yield correct_field(torch.autograd.grad(loss, hidden)[0], graph, trained.settings)[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -138,14 +138,18 @@ def test_a_closed_gate_takes_no_part_in_an_epoch(data, monkeypatch):
     assert count(8, **EVERYTHING) == {**opened, "validation_hypergradient": 8}
 
 
-def test_the_gate_of_a_training_follows_its_loss(data):
-    """The number of epochs that reason is the one that eq. 14 gives for the recorded losses."""
-    trained = GraGRPlusPlus(build("GCN", dropout=0.5), seeds=1, schedule_min_epochs=5, schedule_threshold=0.01)
+def test_the_gate_of_a_training_follows_its_loss(data, monkeypatch):
+    """The epochs that reason are those that eq. 14 gives for the recorded losses; between them, attention stays."""
+    attend, renewed = GraGR.attend, []
+    monkeypatch.setattr(GraGR, "attend", lambda self, *args: renewed.append(attend(self, *args)))
+    options = {"seeds": 1, "schedule_min_epochs": 5, "schedule_threshold": 0.01, "attention": "training"}
+    trained = GraGRPlusPlus(build("GCN", dropout=0.5), **options)
     curves = trained.fit(data, epochs=40, lr=0.05, progress=False).history.curves
     scheduler, loss = AdaptiveScheduler(0.01, 5), curves["loss"]
     gates = [False, *(scheduler.open(value) for value in loss[:-1])]
     assert 5 < sum(gates) < 35
     assert [not math.isnan(share) for share in curves["conflict_share"]] == gates
+    assert len(renewed) == sum(gates) - 1  # at the first of them, there is no gradient yet
     assert {len(curve) for curve in curves.values()} == {40}
 
 

@@ -285,6 +285,24 @@ def test_a_learning_rate_that_explodes_leaves_finite_weights(data):
         assert not hooks_left(trained.model)
 
 
+def test_weights_that_are_lost_in_the_last_step_are_taken_back(data):
+    """No loss is computed with them any more. The root has an infinite slope where the model is."""
+
+    class Rooted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.offset = GCNConv(5, 3), nn.Parameter(torch.zeros(3))
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index) + self.offset.sqrt()
+
+    model = Rooted()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(TrainingError, match=r"last step made weights that are not finite.*last good weights"):
+        GraGR(model, conflict=False, alignment=False).fit(data, epochs=1, progress=False)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_it_can_be_trained_again_afterwards(data):
     model = Stumbling(gcn(), at=3)
     trained = GraGR(model, pathway=True, **{**EVERYTHING, "seeds": 1, "seed_epochs": None})
@@ -354,3 +372,27 @@ def test_one_training_node(data):
     trained = GraGRPlusPlus(gcn(), **EVERYTHING).fit(data, epochs=8, progress=False)
     assert trained.loss_weights.tolist() == [1.0]
     assert bool(trained(data.x, data.edge_index).isfinite().all())
+
+
+def frozen() -> GCN:
+    model = GCN(5, 8, num_layers=2, out_channels=3)
+    for parameter in model.convs[0].parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def test_a_frozen_first_layer_can_be_trained_around(data):
+    trained = GraGR(frozen()).fit(data, epochs=3, progress=False)
+    assert trained.reasoner is None
+    assert trained.history is None
+    assert len(trained.curves["loss"]) == 3
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{"attention": "predicted"}, {"conflict_weight": 1.0}, {"meta": "class", "meta_objective": "conflict"}],
+    ids=str,
+)
+def test_what_needs_gradients_of_frozen_layers_says_so(switches, data):
+    with pytest.raises(UnsupportedModelError, match="all layers up to it are frozen"):
+        GraGR(frozen(), **switches).fit(data, epochs=3, progress=False)
