@@ -107,8 +107,7 @@ def verdict(table: pd.DataFrame, datasets: list[str]) -> list[str]:
     halved = [row for row in ROWS if ratio[row] <= 0.5]
     lines.append(
         "**Conflict energy** of the hidden layer's gradients at the end, as a ratio to plain training, mean over the "
-        "data "
-        f"sets: lowest with *{lowest}*, {ratio[lowest]:.2f}; halved by {', '.join(halved) or 'no row'}; GraGR "
+        f"data sets: lowest with *{lowest}*, {ratio[lowest]:.2f}; halved by {', '.join(halved) or 'no row'}; GraGR "
         f"{ratio['GraGR (default)']:.2f}, GraGR++ {ratio['GraGR++']:.2f}."
     )
     gap = {}
@@ -119,9 +118,8 @@ def verdict(table: pd.DataFrame, datasets: list[str]) -> list[str]:
         "**What attention leaks.** The gradient of a training node knows its label, and attention shows it to the "
         "neighbours. Training accuracy minus validation accuracy, mean over the data sets: plain "
         f"{gap[ATTENTION[0]]:.2f} points, with attention from training gradients {gap[ATTENTION[1]]:.2f}, from "
-        f"predicted "
-        f"labels {gap[ATTENTION[2]]:.2f}. Attention is off by default: it ties a model to one graph, and is not better "
-        "everywhere."
+        f"predicted labels {gap[ATTENTION[2]]:.2f}. Attention is off by default: it ties a model to one graph, and is "
+        "not better everywhere."
     )
     return lines
 
@@ -150,9 +148,8 @@ def main() -> None:
             *verdict(table, options.datasets),
             f"{options.backbone}, {options.seeds} seeds (web graphs: splits), mean ± standard deviation of the test "
             "accuracy at the epoch of the best validation accuracy; *to plain* is the mean paired difference. The "
-            "paper's "
-            "ablation is on PubMed, whose files are not at hand here. `γ per node` uses the validation labels to weigh "
-            "training nodes, which no other row does.",
+            "paper's ablation is on PubMed, whose files are not at hand here. `γ per node` uses the validation labels "
+            "to weigh training nodes, which no other row does.",
             *sections,
             f"## {options.datasets[-1]}",
         ],

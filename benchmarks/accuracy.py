@@ -222,12 +222,11 @@ def verdict(table: pd.DataFrame, cells: pd.DataFrame, mlp: pd.DataFrame) -> list
         above, below = (", ".join(_named(part)) for part in (sure[sure.difference > 0], sure[sure.difference < 0]))
         hints = ", ".join(_named(own[(own.p < 0.05) & (own.holm >= 0.05) & (own.difference < 0)]))
         lines.append(
-            f"**{method} is {gain.mean():+.2f} points from plain training, mean over all {len(gain)} cells** (Wilcoxon "
-            f"signed-rank over cells p = {wilcoxon:.2g}; the cells of a graph are not independent, and over the "
-            f"{len(graphs)} graphs that are different a t-test has p = {student:.2g}: "
+            f"**{method} is {gain.mean():+.2f} points from plain training, mean over all {len(gain)} cells** "
+            f"(Wilcoxon signed-rank over cells p = {wilcoxon:.2g}; the cells of a graph are not independent, and over "
+            f"the {len(graphs)} graphs that are different a t-test has p = {student:.2g}: "
             f"{', '.join(f'{name} {value:+.2f}' for name, value in graphs.items())}). Significantly above plain on "
-            f"its own "
-            f"(paired t-test with Nadeau and Bengio's correction for splits, Holm's for the number of cells): "
+            "its own (paired t-test with Nadeau and Bengio's correction for splits, Holm's for the number of cells): "
             f"{above or 'no cell'}. Significantly below: {below or 'no cell'}"
             + (f"; below without Holm's correction: {hints}." if hints else ", also without Holm's correction.")
         )
@@ -238,15 +237,12 @@ def verdict(table: pd.DataFrame, cells: pd.DataFrame, mlp: pd.DataFrame) -> list
     lines.append(
         f"**Where the gain comes from.** The conflict pathway opened in {len(opened)} cells "
         f"({', '.join(sorted(set(opened.index.get_level_values(0))))}), where GraGR++ is {opened.mean():+.2f} points "
-        f"from "
-        f"plain training; in the {len(shut)} others it is {shut.mean():+.2f} (Wilcoxon p = "
-        f"{stats.wilcoxon(shut).pvalue:.2g}). With an open pathway a layer sees a node's own features alone. To choose "
-        "between the plain model and a multilayer perceptron by validation accuracy, for each run, is "
+        f"from plain training; in the {len(shut)} others it is {shut.mean():+.2f} (Wilcoxon p = "
+        f"{stats.wilcoxon(shut).pvalue:.2g}). With an open pathway a layer sees a node's own features alone. To "
+        "choose between the plain model and a multilayer perceptron by validation accuracy, for each run, is "
         f"{better[opened.index].mean():+.2f} in those cells and {better[shut.index].mean():+.2f} in the others: "
-        f"GraGR++ "
-        f"makes that choice within one training. Plain training on the best of four seeds is {control.mean():+.2f} "
-        f"over "
-        "all cells, which is what seed selection adds by itself."
+        "GraGR++ makes that choice within one training. Plain training on the best of four seeds is "
+        f"{control.mean():+.2f} over all cells, which is what seed selection adds by itself."
     )
     printed = cells[cells.paper.notna()]
     short = printed[printed.test < printed.paper]
@@ -381,35 +377,23 @@ def main() -> None:
             "![Differences to plain training](accuracy.png)",
             "![Validation accuracy over the epochs](accuracy-curves.png)",
             f"{options.seeds} seeds, on the web graphs the ten splits; mean and 95 % interval; *to plain* is the "
-            f"paired "
-            "difference. 2 layers, Adam, learning rate 0.01, weight decay 0.0005, dropout 0.5, 100 epochs (web graphs "
-            "200), the epoch of the best validation accuracy, for every method. All start from the same first weights; "
-            "GraGR++ and the control may leave them for those of three other seeds, after a twentieth of the epochs. "
-            "Raw "
-            "or row-normalised features are chosen for each cell and method by validation accuracy, with the same "
-            "budget; "
-            "all else of GraGR and GraGR++ is their default. `Cora` and `CiteSeer` are PyG's full splits (the "
-            "paper's), "
-            "`-public` the split of 20 labels per class. The default threshold of the conflict pathway was chosen "
-            "with the "
-            "training labels of these seven data sets in view, of which none comes near it (0.14 to 0.38 on the "
-            "citation "
-            "graphs, 0.59 to 1.39 on the web graphs). Its shape, the length of its trial and the number of seeds were "
-            "settled on four or five splits of the web graphs and a few seeds of Cora and CiteSeer, by validation "
-            "accuracy, "
-            "with test accuracies printed beside it; one change came of looking at differences to plain training, that "
-            "seed selection keeps the best epoch of its first epochs too. The seeds of a data set share its test "
-            "nodes, so "
-            "that the tests speak of trainings, not of graphs.",
+            "paired difference. 2 layers, Adam, learning rate 0.01, weight decay 0.0005, dropout 0.5, 100 epochs (web "
+            "graphs 200), the epoch of the best validation accuracy, for every method. All start from the same first "
+            "weights; GraGR++ and the control may leave them for those of three other seeds, after a twentieth of the "
+            "epochs. Raw or row-normalised features are chosen for each cell and method by validation accuracy, with "
+            "the same budget; all else of GraGR and GraGR++ is their default. `Cora` and `CiteSeer` are PyG's full "
+            "splits (the paper's), `-public` the split of 20 labels per class. The default threshold of the conflict "
+            "pathway was chosen with the training labels of these seven data sets in view, of which none comes near "
+            "it (0.14 to 0.38 on the citation graphs, 0.59 to 1.39 on the web graphs). Its shape, the length of its "
+            "trial and the number of seeds were settled on four or five splits of the web graphs and a few seeds of "
+            "Cora and CiteSeer, by validation accuracy, with test accuracies printed beside it; one change came of "
+            "looking at differences to plain training, that seed selection keeps the best epoch of its first epochs "
+            "too. The seeds of a data set share its test nodes, so that the tests speak of trainings, not of graphs.",
             "**Tried, without success:** to measure the pathway's conflict on the gradients of a trained model (what "
-            "is "
-            "left of them opposes its neighbours on CiteSeer too, where the pathway then opened and cost 1 to 2 "
-            "points in "
-            "single runs); a pathway with the edges along which predictions agree (no gain on the web graphs, where "
-            "predictions agree because they are smoothed); a gate that stays at 0.5 (about half of the gain). "
-            "Attention, "
-            "learned "
-            "weights and the conflict loss are in [ablation.md](ablation.md).",
+            "is left of them opposes its neighbours on CiteSeer too, where the pathway then opened and cost 1 to 2 "
+            "points in single runs); a pathway with the edges along which predictions agree (no gain on the web "
+            "graphs, where predictions agree because they are smoothed); a gate that stays at 0.5 (about half of the "
+            "gain). Attention, learned weights and the conflict loss are in [ablation.md](ablation.md).",
             *sections,
             "## Without a graph\n\nA multilayer perceptron of the same width, trained alike, by its features.",
         ],

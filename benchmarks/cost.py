@@ -111,10 +111,8 @@ def main() -> None:
             "at most 1.2 times over a whole training, and no more than plain (1.05) while its gate is closed.",
             f"Ratios to the plain model in the same run, {options.seeds} seeds in turn, one thread, {options.epochs} "
             "epochs, mean ± standard deviation. The times hold everything: a validation pass per epoch, and for "
-            "GraGR++ the "
-            "selection among four seeds and the conflict pathway. Memory is the highest resident size above that "
-            "before "
-            "training, as a ratio. The paper's ratios are made from the seconds of its Table 7.",
+            "GraGR++ the selection among four seeds and the conflict pathway. Memory is the highest resident size "
+            "above that before training, as a ratio. The paper's ratios are made from the seconds of its Table 7.",
         ],
         pd.DataFrame(rows),
     )

@@ -353,7 +353,7 @@ def verdict(results: pd.DataFrame) -> str:
     noise = results.assign(accuracy=100 * results.accuracy).groupby(["method", "dataset"]).accuracy.std().mean()
     means = 100 * results[results.method != CONTROL].groupby(["dataset", "method"]).accuracy.mean()
     lines.append(
-        f"Ranks hang on little: the runs of one method, over seeds and splits, have a standard deviation of "
+        "Ranks hang on little: the runs of one method, over seeds and splits, have a standard deviation of "
         f"{noise:.1f} points, and the best method is from the median one by "
         f"{(means.groupby('dataset').max() - means.groupby('dataset').median()).mean():.1f}."
     )
@@ -399,17 +399,14 @@ def main() -> None:
             "and learning rates of the GIN; the epoch tested is that of the best validation accuracy, for every "
             "method. GraGR learns its task weights from validation graphs too, which no other method does. The paper "
             "does not say which five tasks it used, so its numbers stand beside ours for size only.",
-            "**Tried for the goal, on validation graphs:** correcting fields alone changed the validation accuracy "
-            "by 0.0 "
-            "points on MUTAG, -0.6 ± 0.8 on PROTEINS and -0.6 ± 0.5 on HIV; weights learned by the validation loss by "
-            "about -0.1, -0.1 and -0.9 ± 0.3, by conflict +0.4, -1.0 and -0.3 ± 0.2; selection among five seeds by "
-            "+0.5 ± 0.5 on PROTEINS and -0.3 ± 0.7 on HIV. Why it may be so: four of the five tasks are counted in the "
-            "same graph by the same encoder, which serves them all, and the spread over seeds is larger than any of "
-            "these "
-            "effects. TorchJD's aggregators do not all have "
-            "the length of the mean gradient (PCGrad's is up to five times as long); Adam undoes that, but for its "
-            "weight "
-            "decay, which then weighs less.",
+            "**Tried for the goal, on validation graphs:** correcting fields alone changed the validation accuracy by "
+            "0.0 points on MUTAG, -0.6 ± 0.8 on PROTEINS and -0.6 ± 0.5 on HIV; weights learned by the validation "
+            "loss by about -0.1, -0.1 and -0.9 ± 0.3, by conflict +0.4, -1.0 and -0.3 ± 0.2; selection among five "
+            "seeds by +0.5 ± 0.5 on PROTEINS and -0.3 ± 0.7 on HIV. Why it may be so: four of the five tasks are "
+            "counted in the same graph by the same encoder, which serves them all, and the spread over seeds is "
+            "larger than any of these effects. TorchJD's aggregators do not all have the length of the mean gradient "
+            "(PCGrad's is up to five times as long); Adam undoes that, but for its weight decay, which then weighs "
+            "less.",
             *sections,
             TRIED,
             "## Ranks",

@@ -145,13 +145,11 @@ def verdict(table: pd.DataFrame) -> list[str]:
     goal = "met" if gains.mean() >= 3 else "missed"
     test = stats.wilcoxon(cells)
     lines = [
-        f"**At {100 * max(RATES):.0f} % wrong labels, GraGR++ with γ per node is {gains.mean():+.2f} points from plain "
-        f"training on average over all data sets, GCN and GraphSAGE (the goal, 3 points, is {goal};** Wilcoxon over "
-        f"{len(cells)} cells p = {test.pvalue:.2g}). It is above in {int((cells > 0).sum())} of {len(cells)} cells, "
-        f"from "
-        f"{cells.min():+.1f} ({' '.join(cells.idxmin()[::-1])}) to {cells.max():+.1f} "
-        f"({' '.join(cells.idxmax()[::-1])}). "
-        f"The best of the others there is *{METHODS[best]}*, {others[best]:+.2f}.",
+        f"**At {100 * max(RATES):.0f} % wrong labels, GraGR++ with γ per node is {gains.mean():+.2f} points from "
+        f"plain training on average over all data sets, GCN and GraphSAGE (the goal, 3 points, is {goal};** Wilcoxon "
+        f"over {len(cells)} cells p = {test.pvalue:.2g}). It is above in {int((cells > 0).sum())} of {len(cells)} "
+        f"cells, from {cells.min():+.1f} ({' '.join(cells.idxmin()[::-1])}) to {cells.max():+.1f} "
+        f"({' '.join(cells.idxmax()[::-1])}). The best of the others there is *{METHODS[best]}*, {others[best]:+.2f}.",
     ]
     weighed = worst[worst.method == OURS]
     lines.append(
@@ -165,12 +163,9 @@ def verdict(table: pd.DataFrame) -> list[str]:
     lines.append(
         "**Right validation labels are worth something in themselves**, and γ per node learns from all of them. At "
         f"{100 * max(RATES):.0f} %, to train on half of them too and to validate on the other half is {half:+.2f} "
-        f"points from "
-        f"plain training, to train on nothing but them {alone:+.2f}, and GraGR++ without γ {shut:+.2f}. Who has as "
-        f"many "
-        "right labels should compare with that: where they are more than the training labels (`-public`: 500 against "
-        "140 "
-        "and 120), they are the better training set."
+        f"points from plain training, to train on nothing but them {alone:+.2f}, and GraGR++ without γ {shut:+.2f}. "
+        "Who has as many right labels should compare with that: where they are more than the training labels "
+        "(`-public`: 500 against 140 and 120), they are the better training set."
     )
     return [" ".join(lines[:4]), lines[-1]]
 
@@ -220,10 +215,9 @@ def main() -> None:
             *verdict(table),
             "![Test accuracy against wrong labels](noise.png)",
             f"Mean over GCN and GraphSAGE, {options.seeds} seeds (web graphs: splits), ± the standard deviation over "
-            f"them; "
-            "*to plain* is the mean of the paired differences ± its standard error. Symmetric noise on training labels "
-            "alone; 60 epochs (web graphs 200), the epoch of the best validation accuracy for every method; Table "
-            "5's learning rate, weight decay and "
+            "them; *to plain* is the mean of the paired differences ± its standard error. Symmetric noise on training "
+            "labels alone; 60 epochs (web graphs 200), the epoch of the best validation accuracy for every method; "
+            "Table 5's learning rate, weight decay and "
             'dropout, nothing tuned. *γ per node* is `meta="node"`: in each epoch, the weights of the training nodes '
             "are the positive parts of what a step on each would do to the validation loss.",
             *sections,

@@ -169,19 +169,15 @@ def main() -> None:
         "pictures",
         f"What conflict looks like: GCN on {options.dataset} (figures 2, 5, 6, 7, 8)",
         [
-            "The self field of one training: the gradients of all nodes, against the true label on training nodes "
-            "and the "
-            "predicted one elsewhere, as a mean over the epochs. Nodes in conflict are those of eq. 1. A picture of "
-            "one "
-            "training, not a measurement of many.",
+            "The self field of one training: the gradients of all nodes, against the true label on training nodes and "
+            "the predicted one elsewhere, as a mean over the epochs. Nodes in conflict are those of eq. 1. A picture "
+            "of one training, not a measurement of many.",
             "![Seed selection](pictures-seeds.png)",
-            "**Seed selection (figure 2).** Validation accuracy of six seeds; the one with the lowest validation "
-            "loss at the "
-            "dashed line goes on.",
+            "**Seed selection (figure 2).** Validation accuracy of six seeds; the one with the lowest validation loss "
+            "at the dashed line goes on.",
             "![Conflicting nodes in the embedding space](pictures-embedding.png)",
             "**Conflicting nodes in the embedding space (figures 3 and 5)**: the hidden representation before and "
-            "after "
-            "Laplacian smoothing, with the nodes in conflict before and after the gradients are corrected.",
+            "after Laplacian smoothing, with the nodes in conflict before and after the gradients are corrected.",
             "![Alignment before and after](pictures-alignment.png)",
             "**Alignment (figure 6)** of each gradient with the mean of its neighbours', before and after the "
             "correction.",
