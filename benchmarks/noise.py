@@ -45,6 +45,7 @@ METHODS = {
     "GraGR++": "GraGR++",
     "GraGR node": "GraGR, γ per node",
     "GraGR++ node": "GraGR++, γ per node",
+    "GraGR++ node, one seed": "GraGR++, γ per node, no seed selection",
 }
 OURS = "GraGR++ node"
 LR, WEIGHT_DECAY, EPOCHS = 0.01, 5e-4, 60
@@ -68,6 +69,7 @@ def measure(job: Job) -> dict[str, Any]:
         "GraGR++": lambda: GraGRPlusPlus(model),
         "GraGR node": lambda: GraGR(model, meta="node"),
         "GraGR++ node": lambda: GraGRPlusPlus(model, meta="node"),
+        "GraGR++ node, one seed": lambda: GraGRPlusPlus(model, meta="node", seeds=1),
     }.get(job["method"], lambda: GraGR(model, conflict=False, alignment=False))()
     trainer.fit(data, epochs, lr=LR, weight_decay=WEIGHT_DECAY, patience=patience, record=False, progress=False)
     found: dict[str, Any] = scores_of(trainer, data)
