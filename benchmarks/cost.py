@@ -25,8 +25,6 @@ from gragr_explain.training import GraGR, GraGRPlusPlus
 VARIANTS: dict[str, tuple[type[GraGR], dict[str, Any], float]] = {
     "GraGR": (GraGR, {}, 1.3),
     "GraGR + attention + γ per node": (GraGR, {"attention": "training", "meta": "node"}, 2.0),
-    "GraGR + exact conflict loss": (GraGR, {"conflict_weight": 1.0, "exact_conflict": True}, float("inf")),
-    "GraGR + stopped conflict loss": (GraGR, {"conflict_weight": 1.0}, float("inf")),
     "GraGR++": (GraGRPlusPlus, {}, 1.2),
     "GraGR++, gate closed, one seed": (GraGRPlusPlus, {"seeds": 1, "schedule_min_epochs": 10**6}, 1.05),
 }
