@@ -22,11 +22,12 @@ from benchmarks._page import spread, write_page
 from benchmarks._training import BACKBONES, PLAIN, graph_of, new_model
 from gragr_explain.training import GraGR, GraGRPlusPlus
 
+CLOSED = "GraGR++, gate closed, one seed"
 VARIANTS: dict[str, tuple[type[GraGR], dict[str, Any], float]] = {
     "GraGR": (GraGR, {}, 1.3),
     "GraGR + attention + γ per node": (GraGR, {"attention": "training", "meta": "node"}, 2.0),
     "GraGR++": (GraGRPlusPlus, {}, 1.2),
-    "GraGR++, gate closed, one seed": (GraGRPlusPlus, {"seeds": 1, "schedule_min_epochs": 10**6}, 1.05),
+    CLOSED: (GraGRPlusPlus, {"seeds": 1, "schedule_min_epochs": 10**6}, 1.05),
 }
 PAPER = {  # Table 7, epoch times relative to the plain model, from its seconds
     ("GCN", "Cora"): (7.28, 1.02),
@@ -76,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # a forked process cannot use the threads of its parent
 
-    rows, misses = [], []
+    rows, misses, noise = [], [], []
     for dataset in options.datasets:
         for seed in range(options.seeds):
             graph_of(dataset, seed, normalize=False)
@@ -93,6 +94,8 @@ def main() -> None:
             for name, (_, _, goal) in VARIANTS.items():
                 ratios = [own / plain for own, plain in zip(times[name], times["plain"], strict=True)]
                 row[name] = spread(ratios)
+                if name == CLOSED:
+                    noise.append(sum(ratios) / len(ratios))
                 if sum(ratios) / len(ratios) > goal:
                     misses.append(f"{name} with {backbone} on {dataset} ({sum(ratios) / len(ratios):.2f}, goal {goal})")
             for name in ("GraGR", "GraGR++"):
@@ -107,6 +110,8 @@ def main() -> None:
             (f"**Goals missed: {'; '.join(misses)}.** All others are met. " if misses else "**All goals are met.** ")
             + "Goals: GraGR at most 1.3 times the plain epoch, with attention and γ per node at most 2 times, GraGR++ "
             "at most 1.2 times over a whole training, and no more than plain (1.05) while its gate is closed.",
+            "With its gate closed, GraGR++ is plain training: how far that column is from 1 is the noise of this run, "
+            f"{min(noise):.2f} to {max(noise):.2f}. Ratios inside of it say nothing.",
             f"Ratios to the plain model in the same run, {options.seeds} seeds in turn, one thread, {options.epochs} "
             "epochs, mean ± standard deviation. The times hold everything: a validation pass per epoch, and for "
             "GraGR++ the selection among four seeds and the conflict pathway. Memory is the highest resident size "
