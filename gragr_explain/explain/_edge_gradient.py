@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
+from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._objective import support
+from gragr_explain.history import check_output
 from gragr_explain.inputs import check_index
 
 HEURISTICS = ("signed", "sign")
@@ -94,8 +95,7 @@ class EdgeGradientExplainer(EdgeAlgorithm):
         kwargs: dict[str, Any],
     ) -> tuple[Tensor, Tensor | None]:
         def objective(output: Tensor) -> Tensor:
-            if not isinstance(output, Tensor):
-                raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")
+            check_output(output)
             chosen = check_index(index, output.size(0), x.device)
             each = support(output, target, self.model_config, self.explainer_config.explanation_type)
             return (each if chosen is None else each[chosen]).sum()

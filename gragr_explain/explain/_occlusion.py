@@ -13,7 +13,7 @@ from torch_geometric.explain.config import ModelTaskLevel
 from torch_geometric.nn import MessagePassing
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
+from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.explain._copies import (
     Computation,
     cut,
@@ -25,7 +25,7 @@ from gragr_explain.explain._copies import (
 )
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
 from gragr_explain.explain._objective import support
-from gragr_explain.history import message_edges
+from gragr_explain.history import check_output, message_edges
 from gragr_explain.inputs import check_index
 from gragr_explain.messages import mask_dtype, maskable_layers, masked_output
 
@@ -119,8 +119,7 @@ class OcclusionExplainer(EdgeAlgorithm):
         ones = torch.ones(edge_index.size(1), dtype=mask_dtype(x), device=x.device)
         with listening(model) as calls:
             output = masked_output(model, ones, x, edge_index, **kwargs)
-        if not isinstance(output, Tensor):
-            raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")
+        check_output(output)
         chosen = check_index(index, output.size(0), x.device)
         wanted = torch.arange(output.size(0), device=x.device) if chosen is None else chosen
         config, kind = self.model_config, self.explainer_config.explanation_type

@@ -4,7 +4,14 @@ from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_hist
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
-from gragr_explain.history._tap import hidden_layer, hidden_representation, message_edges, message_passing_layers, tap
+from gragr_explain.history._tap import (
+    check_output,
+    hidden_layer,
+    hidden_representation,
+    message_edges,
+    message_passing_layers,
+    tap,
+)
 
 __all__ = [
     "ATTRIBUTE",
@@ -12,6 +19,7 @@ __all__ = [
     "GradientHistory",
     "GradientRecorder",
     "Trajectory",
+    "check_output",
     "class_log_probs",
     "copy_weights",
     "find_history",

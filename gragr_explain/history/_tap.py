@@ -107,7 +107,7 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
     finally:
         for handle in handles:
             handle.remove()
-    _check_output(output)
+    check_output(output)
     if not outputs:
         raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")
     return outputs[hidden_layer(outputs, output)], output
@@ -141,7 +141,7 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
 
     def end(_model: nn.Module, _args: Any, output: Any) -> None:
         if listening() and outputs:
-            _check_output(output)
+            check_output(output)
             if output.requires_grad:
                 listener(list(outputs), output)
         outputs.clear()
@@ -155,6 +155,11 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
             handle.remove()
 
 
-def _check_output(output: Any) -> None:
+def check_output(output: Any) -> None:
+    """Check that a model returns one tensor.
+
+    Raises:
+        UnsupportedModelError: If it returns something else.
+    """
     if not isinstance(output, Tensor):
         raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")

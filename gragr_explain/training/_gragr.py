@@ -304,7 +304,6 @@ class GraGR(nn.Module):
             with torch.random.fork_rng(devices=[]):  # dropout draws what it draws without a pathway
                 self.pathway = ConflictPathway(sizes).to(data.x.device, self._dtype)
         history = GradientHistory()
-        self.curves = history.curves
         aside: Callable[[], AbstractContextManager[None]] = nullcontext
         counts = switches.corrects and not switches.schedule  # as a by-product of every epoch
         with ExitStack() as hooks:
@@ -312,7 +311,7 @@ class GraGR(nn.Module):
             if record:  # enters before the correction, and so records what the loss asked for
                 recorder = GradientRecorder(self.model, data, count_conflicts=not counts)
                 history, aside = hooks.enter_context(recorder), recorder.paused
-                self.curves = history.curves
+            self.curves = history.curves
             reasoning = None
             if switches.reasons:
                 reasoning = GradientReasoning(self, data, graph, history, epochs, num_classes, aside, counts)

@@ -95,7 +95,6 @@ class GradientReasoning:
             AdaptiveScheduler(switches.schedule_threshold, switches.schedule_min_epochs) if switches.schedule else None
         )
         self.open = self.scheduler is None
-        self.epoch = 0
         self.opened_at: int | None = None
         self._outputs: list[Tensor] = []
         self._field: Tensor | None = None
@@ -111,7 +110,6 @@ class GradientReasoning:
 
     def begin(self, epoch: int) -> None:
         """Renew the attention, where it is open."""
-        self.epoch = epoch
         if self.open and self.opened_at is None:
             self.opened_at = epoch
         if self._gate is not None:
@@ -217,9 +215,7 @@ class GradientReasoning:
         top = hidden_layer(self._outputs, output)
         for layer, hidden in enumerate(self._outputs[: top + 1]):
 
-            def replace(gradient: Tensor, recorded: bool = layer == top) -> Tensor | None:
-                if torch.is_grad_enabled():
-                    return None  # a pass that builds a graph of its own asks for the gradient as it is
+            def replace(gradient: Tensor, recorded: bool = layer == top) -> Tensor:
                 corrected, conflict = self._corrected(gradient)
                 if recorded:
                     self._count(full_precision(gradient), conflict)

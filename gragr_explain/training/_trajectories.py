@@ -108,12 +108,12 @@ def select_trajectory(
         raise InvalidArgumentError(f"expected at least 1 seed and 1 epoch, got {seeds} and {epochs}")
     if data.get("val_mask") is None or not bool(data.val_mask.any()):
         raise InvalidArgumentError("expected a val_mask with at least one node, by which to choose among seeds")
-    original = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    original = copy_weights(model)
     states, was_training = [original], model.training
     try:
         for _ in range(seeds - 1):
             reset_parameters(model)
-            states.append({name: value.detach().clone() for name, value in model.state_dict().items()})
+            states.append(copy_weights(model))
         runs = {None: (_together, _one_by_one), True: (_together,), False: (_one_by_one,)}[batched]
         for run in runs:
             bar = tqdm(total=epochs * (1 if run is _together else seeds), desc="choosing a seed", disable=not progress)
