@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gragr_explain.explain import (
+        EdgeGradientAttribution,
         EdgeGradientExplainer,
         GradientContextExplainer,
+        GraphExplanations,
         NodeExplanations,
         OcclusionExplainer,
         explain_many,
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "EdgeGradientAttribution",
     "EdgeGradientExplainer",
     "GraGR",
     "GraGRPlusPlus",
     "GradientContextExplainer",
     "GradientHistory",
     "GradientRecorder",
+    "GraphExplanations",
     "LLMWriter",
     "NodeExplanations",
     "OcclusionExplainer",
@@ -38,12 +42,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EdgeGradientAttribution": "explain",
     "EdgeGradientExplainer": "explain",
     "GraGR": "training",
     "GraGRPlusPlus": "training",
     "GradientContextExplainer": "explain",
     "GradientHistory": "history",
     "GradientRecorder": "history",
+    "GraphExplanations": "explain",
     "LLMWriter": "rationale",
     "NodeExplanations": "explain",
     "OcclusionExplainer": "explain",

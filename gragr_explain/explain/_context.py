@@ -12,6 +12,7 @@ from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTa
 
 from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError
+from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import confidences, predictions, support
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import GradientHistory, hidden_representation, message_edges
@@ -31,6 +32,7 @@ class ModelContext:
         attention: For each edge, its gradient attention (eq. 5, of the gradients' directions) times the number of the
             receiver's neighbours, so that 1 is uniform, ``[num_edges]``.
         messages: Sender and receiver of each edge's message, ``[2, num_edges]``.
+        parts: Cuts out the computation graphs of nodes; ``None`` where outputs are not of nodes.
     """
 
     gradients: GradientContext
@@ -41,6 +43,7 @@ class ModelContext:
     confidence: Tensor | None
     attention: Tensor
     messages: Tensor
+    parts: NodeParts | None
 
 
 def model_context(
@@ -92,7 +95,8 @@ def model_context(
     with torch.no_grad():
         embedding = reasoner(gradients.psi, gradients.valid)
     attention = _relative_attention(field, graph, messages)
-    return ModelContext(gradients, embedding, hidden, output, prediction, confidence, attention, messages)
+    parts = NodeParts(model, x, edge_index, kwargs) if config.task_level == ModelTaskLevel.node else None
+    return ModelContext(gradients, embedding, hidden, output, prediction, confidence, attention, messages, parts)
 
 
 def _recorded_field(history: GradientHistory, num_nodes: int, device: torch.device) -> tuple[Tensor, str]:

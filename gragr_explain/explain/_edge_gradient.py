@@ -103,7 +103,7 @@ class EdgeGradientExplainer(EdgeAlgorithm):
         gradients = layer_gradients if self.level == "layer" else input_gradients
         edge_evidence, gradient = gradients(model, objective, x, edge_index, **kwargs)
         node_mask_type = self.explainer_config.node_mask_type
-        node_evidence = None if node_mask_type is None else feature_evidence(gradient, x, node_mask_type)
+        node_evidence = None if node_mask_type is None else feature_evidence(gradient * x, node_mask_type)
         return torch.atleast_2d(edge_evidence), node_evidence
 
     def _mask(self, evidence: Tensor) -> Tensor:

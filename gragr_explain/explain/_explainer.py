@@ -8,18 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
-from torch_geometric.explain.config import ExplanationType, ModelTaskLevel
+from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
 
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._context import ModelContext, model_context
+from gragr_explain.explain._copies import messages_of_a_copy, with_batch
 from gragr_explain.explain._facts import output_facts, top_edges, top_features
+from gragr_explain.explain._found import Found
 from gragr_explain.explain._gradients import input_gradients
-from gragr_explain.explain._masks import feature_evidence, support_mask
+from gragr_explain.explain._masks import feature_evidence, support_mask, use_mask
 from gragr_explain.explain._memo import Memo
+from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._objective import support
+from gragr_explain.explain._search import search
+from gragr_explain.explain._trials import UnionTrials
+from gragr_explain.explain._union import Union
 from gragr_explain.history import GradientHistory, find_history
 from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.rationale import Rationale, TemplateWriter, Writer
+
+EVIDENCE = ("supports", "uses")
+_MEMORY = 512 * 2**20
 
 
 class GradientExplanation(Explanation):
@@ -36,8 +45,16 @@ class GradientContextExplainer(ExplainerAlgorithm):
     For use with :class:`torch_geometric.explain.Explainer`. One backward pass gives the signed evidence of every edge
     and feature: the gradient of the output's log-likelihood with respect to a factor on the edge's messages, and
     gradient times input for features. The gradient attention of the training (GraGR paper, eq. 5) weighs edges whose
-    ends learned together. What speaks for the output is scaled to masks in ``[0, 1]``; what speaks against it, and
-    what lies outside the computation graph, is zero.
+    ends learned together. What speaks for the output is scaled to a mask of features in ``[0, 1]``. The edge mask
+    answers one of two questions, which no one mask answers best (``reports/fidelity.md``):
+
+    - *What supports this output?* (``evidence="supports"``) A short search that the gradients guide ranks the edges
+      without which the output is lost, and which alone suffice for it. What speaks against the output is zero.
+    - *What does the model use?* (``evidence="uses"``) The magnitude of the gradients, the larger of an edge's two
+      directions: a structure that the model looks at, whether it speaks for the output or against it.
+
+    Where several outputs are explained at once, supporting edges are taken from the gradients as they are. What lies
+    outside the computation graph is zero.
 
     Beside the masks, the :class:`~torch_geometric.explain.Explanation` has
 
@@ -55,6 +72,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
     Args:
         history: What was recorded while the model was trained. By default it is found on the model;
             ``False`` explains without it.
+        evidence: Whether the edge mask shows what ``"supports"`` the output or what the model ``"uses"``.
+        search_edges: How many supporting edges to search for; 0 takes the gradients as they are, several times faster.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
@@ -65,7 +84,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     Raises:
         InvalidTypeError: If ``history`` is no history, or ``writer`` cannot be called.
-        InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]`` or ``scope`` unknown.
+        InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` negative, or ``evidence`` or
+            ``scope`` unknown.
 
     Example:
         >>> from torch_geometric.explain import Explainer
@@ -88,6 +108,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self,
         history: GradientHistory | bool | None = None,
         *,
+        evidence: str = "supports",
+        search_edges: int = 10,
         history_weight: float = 0.1,
         scope: str = "ego",
         writer: Writer | None = None,
@@ -97,6 +119,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
         super().__init__()
         if not (history is None or history is False or isinstance(history, GradientHistory)):
             raise InvalidTypeError(f"expected a GradientHistory, False or None, got {type(history).__name__}")
+        if evidence not in EVIDENCE:
+            raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
+        if isinstance(search_edges, bool) or not isinstance(search_edges, int):
+            raise InvalidTypeError(f"expected search_edges as an integer, got {search_edges!r}")
+        if search_edges < 0:
+            raise InvalidArgumentError(f"expected search_edges of at least 0, got {search_edges}")
         if not 0 <= history_weight <= 1:
             raise InvalidArgumentError(f"expected history_weight in [0, 1], got {history_weight}")
         if writer is not None and not callable(writer):
@@ -104,6 +132,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if scope not in ("ego", "graph"):
             raise InvalidArgumentError(f"expected scope 'ego' or 'graph', got {scope!r}")
         self.history = history
+        self.evidence = evidence
+        self.search_edges = search_edges
         self.history_weight = history_weight
         self.scope = scope
         self.writer = TemplateWriter() if writer is None else writer
@@ -149,26 +179,24 @@ class GradientContextExplainer(ExplainerAlgorithm):
         try:
             shared = self.context(model, x, edge_index, target=target, **kwargs)
             chosen = check_index(index, shared.output.size(0), x.device)
-
-            def objective(output: Tensor) -> Tensor:
-                each = support(output, target, self.model_config, self.explainer_config.explanation_type)
-                return (each if chosen is None else each[chosen]).sum()
-
-            edge_gradient, gradient = input_gradients(model, objective, x, edge_index, **kwargs)
+            if chosen is not None and chosen.numel() == 1 and shared.parts is not None:
+                inputs = Inputs(x, edge_index, kwargs)
+                found = self.explain_nodes(model, inputs, chosen, target, shared).whole(inputs)
+            else:
+                found = self._explain_whole(model, x, edge_index, target, chosen, shared, kwargs)
         finally:
             model.train(was_training)
 
-        edge_evidence = self.weigh(edge_gradient, shared)
-        explanation = GradientExplanation(edge_evidence=edge_evidence)
+        explanation = GradientExplanation(edge_evidence=found.edges)
         if self.explainer_config.edge_mask_type is not None:
-            explanation.edge_mask = support_mask(edge_evidence)
+            explanation.edge_mask = found.edge_mask
         if self.explainer_config.node_mask_type is not None:
-            explanation.node_evidence = feature_evidence(gradient, x, self.explainer_config.node_mask_type)
+            explanation.node_evidence = feature_evidence(found.features, self.explainer_config.node_mask_type)
             explanation.node_mask = support_mask(explanation.node_evidence)
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
-        written = self._rationales(chosen, target, shared, edge_evidence, gradient * x)
+        written = self._rationales(chosen, target, shared, found.edge_mask, found.features)
         texts, replaced = [each.text for each in written], [each.replaced for each in written]
         explanation.rationale = texts[0] if len(written) == 1 else texts
         explanation.rationale_replaced = replaced[0] if len(written) == 1 else replaced
@@ -209,34 +237,118 @@ class GradientContextExplainer(ExplainerAlgorithm):
             ),
         )
 
-    def weigh(self, edge_gradient: Tensor, shared: ModelContext, edges: Tensor | slice = slice(None)) -> Tensor:
-        """Join the gradients of edges with the attention of the training, where one was recorded.
+    def explain_nodes(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        nodes: Tensor,
+        target: Tensor,
+        shared: ModelContext,
+        memory: int = _MEMORY,
+    ) -> Found:
+        """The evidence for the outputs of some nodes, each in its computation graph.
 
         Args:
-            edge_gradient: Signed gradients of shape ``[num_edges]``.
+            model: The model, in evaluation mode.
+            inputs: What it is called with.
+            nodes: The nodes, ``[num_nodes]``. As many of the first are explained as fit into the memory.
+            target: The targets of all of the model's outputs.
             shared: The model on its graph.
-            edges: Which of the graph's edges they belong to.
-
-        Returns:
-            Signed evidence of the same shape.
+            memory: Bytes that may be used, about.
         """
+        assert shared.parts is not None
+        part, edges, features = shared.parts.gradients(
+            model,
+            inputs,
+            nodes,
+            memory,
+            lambda output: self._support(output, target[nodes[: output.size(0)]]).sum(),
+        )
+        explained = target[part.ego.node[part.ego.centre]]
+        factor = self._factor(shared, part.ego.edge)
+        edges = edges if factor is None else edges * factor
+        features = features.contiguous().mul_(part.union.x)
+        if self.evidence == "uses":
+            ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
+            return Found(edges, features, use_mask(edges, ends, part.ego.heard), part)
+        at_once = 1 if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
+        mask = self.edge_mask(model, part.shared(), edges, explained, factor, at_once)
+        return Found(edges, features, mask, part)
+
+    def edge_mask(
+        self, model: nn.Module, union: Union, evidence: Tensor, target: Tensor, factor: Tensor | None, at_once: int
+    ) -> Tensor:
+        """The mask of the edges of several outputs, each with a part of the graph of its own.
+
+        Args:
+            model: The model, in evaluation mode.
+            union: The graph.
+            evidence: Signed evidence of its edges, ``[num_edges]``.
+            target: The target of each output, ``[num_parts, *]``.
+            factor: What gradients of edges are multiplied with, ``[num_edges]``.
+            at_once: How many copies of the graph a pass may take.
+        """
+        if self.evidence == "uses":
+            return use_mask(evidence, union.edge_index)
+        if self.search_edges == 0 or union.num_edges == 0:
+            return support_mask(evidence)
+        explanation_type = self.explainer_config.explanation_type
+        trials = UnionTrials(model, union, target, self.model_config, explanation_type, at_once)
+        classes = self.model_config.mode != ModelMode.regression
+        return search(trials, factor, classes=classes, length=self.search_edges)
+
+    def _explain_whole(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        edge_index: Tensor,
+        target: Tensor,
+        chosen: Tensor | None,
+        shared: ModelContext,
+        kwargs: dict[str, Any],
+    ) -> Found:
+        """The evidence for some outputs, added up, on the whole graph."""
+        wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
+        edges, features = input_gradients(
+            model, lambda output: self._support(output, target)[wanted].sum(), x, edge_index, **kwargs
+        )
+        factor = self._factor(shared)
+        edges = edges if factor is None else edges * factor
+        if self.evidence == "uses":
+            mask = use_mask(edges, edge_index)
+        elif wanted.numel() == 1 and self.search_edges:
+            arguments = with_batch(model, x, kwargs, self.model_config.task_level)
+            place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
+            union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
+            largest = messages_of_a_copy(model, union, union, shared.output[wanted])
+            size = 4 * (2 * x.numel() + 3 * (largest or 0))
+            at_once = 1 if largest is None else max(1, _MEMORY // max(size, 1))
+            mask = self.edge_mask(model, union, edges, target[wanted], factor, at_once)
+        else:
+            mask = support_mask(edges)
+        return Found(edges, features * x, mask)
+
+    def _support(self, output: Tensor, target: Tensor) -> Tensor:
+        return support(output, target, self.model_config, self.explainer_config.explanation_type)
+
+    def _factor(self, shared: ModelContext, edges: Tensor | slice = slice(None)) -> Tensor | None:
+        """The attention of the training that weighs edges, ``[num_edges]``; ``None`` where none was recorded."""
         if shared.gradients.source == "post hoc" or self.history_weight == 0:
-            return edge_gradient
-        return edge_gradient * shared.attention[edges] ** self.history_weight
+            return None
+        return shared.attention[edges] ** self.history_weight
 
     def _rationales(
         self,
         chosen: Tensor | None,
         target: Tensor,
         shared: ModelContext,
-        edge_evidence: Tensor,
+        edge_mask: Tensor,
         node_evidence: Tensor,
     ) -> list[Rationale]:
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
         alone = len(outputs) == 1
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
-        edge_mask = support_mask(edge_evidence)
         own = alone or level != ModelTaskLevel.node
         # of a mask that several nodes share, only what arrives at a node surely speaks for it
         arriving = torch.argsort(shared.messages[1], stable=True)

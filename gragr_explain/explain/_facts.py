@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -45,24 +46,60 @@ def output_facts(
         feature_names: Names of the features.
     """
     named = partial(class_name, class_names)
-    is_class = shared.confidence is not None
-    is_node = subject == "node"
-    return Facts(
-        subject=f"{subject} {output}",
-        prediction=named(int(shared.prediction[output])) if is_class else _number(shared.prediction[output]),
-        confidence=float(shared.confidence[output]) if shared.confidence is not None else None,
-        label=None if label is None or label < 0 else named(label),
-        psi=psi_facts(shared.gradients, output) if is_node else (),
-        role=shared.gradients.role(output) if is_node else None,
-        source=shared.gradients.source,
-        neighbours=tuple(
-            NeighbourFact(
-                f"node {node}",
-                weight,
-                named(int(shared.prediction[node])) if is_node and is_class else None,
-            )
+    is_node, is_class = subject == "node", shared.confidence is not None
+    facts = prediction_facts(
+        f"{subject} {output}",
+        shared.prediction[output],
+        float(shared.confidence[output]) if shared.confidence is not None else None,
+        [
+            NeighbourFact(f"node {node}", weight, named(int(shared.prediction[node])) if is_node and is_class else None)
             for node, weight in supporting_nodes(edges, output if is_node else None)[:_NAMED]
-        ),
+        ],
+        features,
+        source=shared.gradients.source,
+        label=label,
+        class_names=class_names,
+        feature_names=feature_names,
+    )
+    if not is_node:
+        return facts
+    return replace(facts, psi=psi_facts(shared.gradients, output), role=shared.gradients.role(output))
+
+
+def prediction_facts(
+    subject: str,
+    prediction: Tensor,
+    confidence: float | None,
+    neighbours: Sequence[NeighbourFact],
+    features: Sequence[Feature],
+    *,
+    source: str,
+    label: int | None = None,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> Facts:
+    """The facts of a prediction of which no psi is known.
+
+    Args:
+        subject: What was predicted, for example ``"graph 3"``.
+        prediction: A class or, for regression, numbers.
+        confidence: The probability of the class; ``None`` for regression.
+        neighbours: What is to be said of the nodes whose messages support the prediction, strongest first.
+        features: The features that support it, strongest first.
+        source: Where the gradients are from.
+        label: The true class, where it is known.
+        class_names: Names of the classes.
+        feature_names: Names of the features.
+    """
+    return Facts(
+        subject=subject,
+        prediction=_number(prediction) if confidence is None else class_name(class_names, int(prediction)),
+        confidence=confidence,
+        label=None if label is None or label < 0 else class_name(class_names, label),
+        psi=(),
+        role=None,
+        source=source,
+        neighbours=tuple(neighbours),
         features=tuple(
             FeatureFact(str(feature_names[column]) if feature_names is not None else f"feature {column}", weight)
             for column, weight in features[:_NAMED]
@@ -73,11 +110,10 @@ def output_facts(
 def psi_facts(gradients: GradientContext, node: int) -> tuple[PsiFact, ...]:
     """A node's psi, each entry with its rank in the graph and the third that the rank is in."""
     facts = []
-    for column, name in enumerate(FEATURES):
-        valid = bool(gradients.valid[node, column])
-        rank = float(gradients.rank[node, column]) if valid else None
-        band = None if rank is None else BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)]
-        facts.append(PsiFact(name, float(gradients.psi[node, column]), valid, rank, band))
+    rows = [table[node].tolist() for table in (gradients.psi, gradients.valid, gradients.rank)]
+    for name, value, valid, rank in zip(FEATURES, *rows, strict=True):
+        band = BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)] if valid else None
+        facts.append(PsiFact(name, value, valid, rank if valid else None, band))
     return tuple(facts)
 
 

@@ -79,6 +79,29 @@ def support(output: Tensor, target: Tensor, config: ModelConfig, explanation_typ
     return -(error.flatten(1).sum(-1) if error.dim() > 1 else error)
 
 
+def strength(output: Tensor, target: Tensor, config: ModelConfig, explanation_type: ExplanationType) -> Tensor:
+    """How strongly outputs stand for their targets where probabilities come close to 0 or 1.
+
+    For classifiers, the log-odds of the target, which tell certain predictions apart when their likelihoods are all 1;
+    for regression, what :func:`support` is. Takes, returns and raises what :func:`support` does.
+
+    Example:
+        >>> config = ModelConfig("multiclass_classification", "node", "raw")
+        >>> strength(torch.tensor([[40.0, 0.0, 0.0]]), torch.tensor([0]), config, ExplanationType.model)
+        tensor([39.3069])
+    """
+    if config.mode == ModelMode.regression:
+        return support(output, target, config, explanation_type)
+    likelihood = log_likelihood(output, target, config)
+    if config.mode == ModelMode.binary_classification:
+        return likelihood - log_likelihood(output, 1 - target.view(-1).long(), config)
+    if output.size(1) == 1:
+        return likelihood
+    scores = _log(output) if config.return_type == ModelReturnType.probs else output
+    own = torch.nn.functional.one_hot(target.view(-1).long(), output.size(1)).bool()
+    return scores[own] - scores.masked_fill(own, -torch.inf).logsumexp(-1)
+
+
 def confidences(output: Tensor, config: ModelConfig) -> Tensor | None:
     """The probability of the predicted class of each output, ``[num_outputs]``; ``None`` for regression."""
     if config.mode == ModelMode.regression:

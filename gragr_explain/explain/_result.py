@@ -12,23 +12,18 @@ from gragr_explain.explain._facts import Edge, Feature, class_name
 from gragr_explain.rationale import Rationale
 
 
-@dataclass(frozen=True)
-class NodeExplanations:
-    """Explanations of many nodes of one graph.
+@dataclass(frozen=True, kw_only=True)
+class Explanations:
+    """Explanations of many predictions.
 
     Attributes:
-        index: The explained nodes, ``[num_explained]``.
+        index: The explained nodes or graphs, ``[num_explained]``.
         prediction: What the model predicts for them: classes, or numbers for regression, ``[num_explained]``.
         confidence: The probability of each prediction, NaN for regression, ``[num_explained]``.
-        label: The true classes, -1 where unknown, ``[num_explained]``; ``None`` where the graph has none.
-        context: psi of every node of the graph.
-        all_predictions: What the model predicts for every node of the graph, ``[num_nodes]``.
-        embedding: The Reasoner's embeddings of the explained nodes, ``[num_explained, embedding_channels]``.
-        hidden: The hidden representations of all nodes, ``[num_nodes, hidden_channels]``.
-        edges: For each explained node, the edges that support its prediction: source, target and weight in
-            ``(0, 1]``, strongest first.
-        features: For each explained node, the features that support it: column and weight in ``(0, 1]``, strongest
+        label: The true classes, -1 where unknown, ``[num_explained]``; ``None`` where there are none.
+        edges: For each prediction, the edges that support it: source, target and weight in ``(0, 1]``, strongest
             first.
+        features: For each prediction, the features that support it: column and weight in ``(0, 1]``, strongest first.
         rationales: The text of each explanation.
         class_names: Names of the classes.
         feature_names: Names of the features.
@@ -38,10 +33,6 @@ class NodeExplanations:
     prediction: Tensor
     confidence: Tensor
     label: Tensor | None
-    context: GradientContext
-    all_predictions: Tensor
-    embedding: Tensor
-    hidden: Tensor
     edges: list[list[Edge]]
     features: list[list[Feature]]
     rationales: list[Rationale]
@@ -55,8 +46,41 @@ class NodeExplanations:
     def __len__(self) -> int:
         return self.index.numel()
 
+
+@dataclass(frozen=True, kw_only=True)
+class NodeExplanations(Explanations):
+    """Explanations of many nodes of one graph.
+
+    Beside what all :class:`Explanations` have:
+
+    Attributes:
+        context: psi of every node of the graph.
+        all_predictions: What the model predicts for every node of the graph, ``[num_nodes]``.
+        embedding: The Reasoner's embeddings of the explained nodes, ``[num_explained, embedding_channels]``.
+        hidden: The hidden representations of all nodes, ``[num_nodes, hidden_channels]``.
+    """
+
+    context: GradientContext
+    all_predictions: Tensor
+    embedding: Tensor
+    hidden: Tensor
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(num_explained={len(self)}, num_nodes={self.context.num_nodes}, "
             f"source={self.context.source!r})"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphExplanations(Explanations):
+    """Explanations of many graphs; the ends of edges are nodes of the explained graph, counted from 0.
+
+    Attributes:
+        num_graphs: How many graphs there are, explained or not.
+    """
+
+    num_graphs: int
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_explained={len(self)}, num_graphs={self.num_graphs})"

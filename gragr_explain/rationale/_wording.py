@@ -20,7 +20,9 @@ PLAIN_NAME = re.compile(r"(?:node|graph|edge|feature|pixel) \d+")  # what the pa
 
 def clean_name(name: str) -> str:
     """Make a name from a graph safe inside quotation marks: one line, no control characters, limited length."""
-    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in name)
+    visible = name
+    if not (name.isascii() and name.isprintable()):
+        visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in name)
     line = re.sub(r'["“”„«»]', "'", " ".join(visible.split())) or "unnamed"
     return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1].rstrip() + "…"
 

@@ -12,7 +12,7 @@ from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 from torch_geometric.nn import APPNP, GCN, GATv2Conv, GCNConv, GraphConv, Linear
 from torch_geometric.utils import add_self_loops, coalesce, k_hop_subgraph
 
-from gragr_explain.explain import input_gradients
+from gragr_explain.explain import GradientContextExplainer, input_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
 
 
@@ -169,7 +169,7 @@ def test_order_of_edges_does_not_matter(graph):
 def test_masks_are_the_positive_evidence_on_a_scale_of_one(backbone, graph):
     torch.manual_seed(4)
     model = BACKBONES[backbone](3, 8, num_layers=2, out_channels=3)
-    explanation = explainer_for(model)(graph.x, graph.edge_index, index=1)
+    explanation = explainer_for(model, GradientContextExplainer(search_edges=0))(graph.x, graph.edge_index, index=1)
     for mask, evidence in (
         (explanation.edge_mask, explanation.edge_evidence),
         (explanation.node_mask, explanation.node_evidence),
@@ -188,12 +188,12 @@ def test_feature_masks_of_every_type(gcn, graph):
 
 
 def test_feature_evidence_and_support_by_hand():
-    gradient, x = torch.tensor([[1.0, -2.0], [0.5, 0.0]]), torch.tensor([[3.0, 1.0], [2.0, 5.0]])
+    evidence = torch.tensor([[1.0, -2.0], [0.5, 0.0]]) * torch.tensor([[3.0, 1.0], [2.0, 5.0]])
     from torch_geometric.explain.config import MaskType
 
-    assert feature_evidence(gradient, x, MaskType.attributes).tolist() == [[3, -2], [1, 0]]
-    assert feature_evidence(gradient, x, MaskType.object).tolist() == [[1], [1]]
-    assert feature_evidence(gradient, x, MaskType.common_attributes).tolist() == [[4, -2]]
+    assert feature_evidence(evidence, MaskType.attributes).tolist() == [[3, -2], [1, 0]]
+    assert feature_evidence(evidence, MaskType.object).tolist() == [[1], [1]]
+    assert feature_evidence(evidence, MaskType.common_attributes).tolist() == [[4, -2]]
     assert support_mask(torch.tensor([-1.0, -2.0])).tolist() == [0, 0]
     assert support_mask(torch.tensor([])).shape == (0,)
     assert support_mask(torch.tensor([4.0, 1.0, -4.0])).tolist() == [1, 0.25, 0]

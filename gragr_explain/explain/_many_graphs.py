@@ -1,0 +1,272 @@
+"""Explaining many graphs at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data, Dataset
+from torch_geometric.explain import Explainer
+from torch_geometric.explain.config import ExplanationType
+from tqdm.auto import tqdm
+
+from gragr_explain.errors import (
+    GragrError,
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
+from gragr_explain.explain._copies import listening
+from gragr_explain.explain._explainer import GradientContextExplainer
+from gragr_explain.explain._facts import Edge, Feature, prediction_facts, supporting_nodes
+from gragr_explain.explain._objective import confidences, predictions
+from gragr_explain.explain._result import GraphExplanations
+from gragr_explain.explain._strongest import strongest_edges, strongest_features
+from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
+from gragr_explain.history import find_history, message_edges, message_passing_layers
+from gragr_explain.inputs import check_data, check_index, forward_arguments
+from gragr_explain.rationale import NeighbourFact
+
+_AT_MOST_AT_ONCE = 64
+_ROUNDING = 1000
+"""How many units in the last place of the largest output count as no difference."""
+
+
+def explain_graphs(
+    explainer: Explainer,
+    algorithm: GradientContextExplainer,
+    graphs: Any,
+    index: Any,
+    top_edges: int,
+    top_features: int,
+    memory_mb: int,
+    progress: bool,
+) -> GraphExplanations:
+    """Explain many graphs; see :func:`explain_many`."""
+    if isinstance(graphs, Data) or not isinstance(graphs, Sequence | Dataset):
+        raise InvalidTypeError(
+            f"a graph-level model needs a sequence of graphs to explain, got {type(graphs).__name__}"
+        )
+    if len(graphs) == 0:
+        raise InvalidGraphError("expected at least one graph, got none")
+    chosen = check_index(index, len(graphs))
+    numbers = torch.arange(len(graphs)) if chosen is None else chosen
+    picked = {number: graphs[number] for number in numbers.tolist() or [0]}
+    _check_graphs(explainer, algorithm, picked)
+
+    was_training = explainer.model.training
+    explainer.model.eval()
+    try:
+        job = _Job.prepare(explainer, picked)
+        outputs, edges, features = [job.trial[:0]], [], []
+        with tqdm(total=numbers.numel(), desc="explaining", unit="graph", disable=not progress) as bar:
+            for output, found_edges, found_features in job.run(numbers.tolist(), top_edges, top_features, memory_mb):
+                outputs.append(output)
+                edges += found_edges
+                features += found_features
+                bar.update(len(found_edges))
+    finally:
+        explainer.model.train(was_training)
+
+    output = torch.cat(outputs)
+    prediction, confidence = predictions(output, explainer.model_config), confidences(output, explainer.model_config)
+    label = _labels([picked[number] for number in numbers.tolist()])
+    facts = [
+        prediction_facts(
+            f"graph {number}",
+            prediction[row],
+            None if confidence is None else float(confidence[row]),
+            [NeighbourFact(f"node {node}", weight, None) for node, weight in supporting_nodes(edges[row], None)],
+            features[row],
+            source="post hoc",
+            label=None if label is None else int(label[row]),
+            class_names=algorithm.class_names,
+            feature_names=algorithm.feature_names,
+        )
+        for row, number in enumerate(numbers.tolist())
+    ]
+    return GraphExplanations(
+        index=numbers,
+        prediction=prediction,
+        confidence=output.new_full(numbers.shape, torch.nan) if confidence is None else confidence,
+        label=label,
+        edges=edges,
+        features=features,
+        rationales=algorithm.writer(facts),
+        class_names=algorithm.class_names,
+        feature_names=algorithm.feature_names,
+        num_graphs=len(graphs),
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A model, and graphs by their number."""
+
+    explainer: Explainer
+    graphs: dict[int, Data]
+    names: tuple[str, ...]
+    takes_batch: bool
+    trial: Tensor
+    footprint: Footprint
+
+    @classmethod
+    def prepare(cls, explainer: Explainer, graphs: dict[int, Data]) -> _Job:
+        model = explainer.model
+        number = max(graphs, key=lambda number: graphs[number].edge_index.size(1))
+        names = tuple(forward_arguments(model, graphs[number]))
+        takes_batch = "batch" in inspect.signature(model.forward).parameters
+        union = _union([graphs[number]], names, takes_batch)
+        with listening(model) as calls:
+            trial = _trial(explainer, union, number)
+        footprint = Footprint.measured(calls, union.x, union.num_edges)
+        return cls(explainer, graphs, names, takes_batch, trial, footprint)
+
+    def run(
+        self, numbers: list[int], top_edges: int, top_features: int, memory_mb: int
+    ) -> Iterator[tuple[Tensor, list[list[Edge]], list[list[Feature]]]]:
+        """The output, the strongest edges and the strongest features of each graph, batch by batch."""
+        at_once, start = _AT_MOST_AT_ONCE if self.takes_batch else 1, 0
+        while start < len(numbers):
+            graphs = [self.graphs[number] for number in numbers[start : start + at_once]]
+            num_nodes = torch.tensor([graph.x.size(0) for graph in graphs])
+            num_edges = torch.tensor([graph.edge_index.size(1) for graph in graphs])
+            graphs = graphs[: self.footprint.parts_within(memory_mb * 2**20, num_nodes, num_edges)]
+            union = _union(graphs, self.names, self.takes_batch)
+            evidence = self._evidence(graphs, union) if len(graphs) == 1 else self._evidence_together(graphs, union)
+            if evidence is None:
+                at_once = 1
+                continue
+            edge_evidence, feature_evidence, output = evidence
+            at_once_masked = 1 if len(graphs) == 1 else self.footprint.masks_within(memory_mb * 2**19, union)
+            edge_mask = self._mask(graphs, union, edge_evidence, output, at_once_masked)
+            first_node = torch.searchsorted(union.node_part, union.wanted)
+            messages = message_edges(self.explainer.model, union.edge_index) - first_node[union.edge_part]
+            yield (
+                output,
+                strongest_edges(edge_mask, messages, union.edge_part, len(graphs), top_edges),
+                strongest_features(feature_evidence, top_features),
+            )
+            start += len(graphs)
+
+    def _evidence(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor]:
+        return union_evidence(self.explainer, union, self._labels(graphs))
+
+    def _mask(self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int) -> Tensor:
+        algorithm, target = self.explainer.algorithm, self._labels(graphs)
+        assert isinstance(algorithm, GradientContextExplainer)
+        target = self.explainer.get_target(output) if target is None else target
+        return algorithm.edge_mask(self.explainer.model, union, evidence, target, None, at_once)
+
+    def _labels(self, graphs: list[Data]) -> Tensor | None:
+        """The labels, where they and not the predictions are explained."""
+        if self.explainer.explanation_type != ExplanationType.phenomenon:
+            return None
+        return torch.cat([graph.y.reshape(-1) for graph in graphs])
+
+    def _evidence_together(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The same for several graphs, where none of them changes what the model says of the others.
+
+        What is said of them must stay the same in two smaller batches, of the smaller graphs and of the larger.
+        """
+        order = sorted(range(len(graphs)), key=lambda row: graphs[row].x.size(0))
+        try:
+            evidence = self._evidence(graphs, union)
+            output, typical = evidence[-1], float(evidence[-1].abs().mean())
+            for rows in (order[: len(order) // 2], order[len(order) // 2 :]):
+                half = _union([graphs[row] for row in rows], self.names, self.takes_batch)
+                with torch.no_grad():
+                    found = self.explainer.model(half.x, half.edge_index, **half.arguments)
+                if difference(found, output[rows], typical) > _ROUNDING:
+                    return None
+        except (GragrError, RuntimeError, IndexError, TypeError, ValueError):  # no batch that this model can take
+            return None
+        return evidence
+
+
+def _union(graphs: list[Data], names: tuple[str, ...], takes_batch: bool) -> Union:
+    """Graphs as one, with the arguments of these names."""
+    batch = Batch.from_data_list(
+        [Data(x=graph.x, edge_index=graph.edge_index, **{name: graph[name] for name in names}) for graph in graphs]
+    )
+    arguments = {name: batch[name] for name in names}
+    return Union(
+        x=batch.x,
+        edge_index=batch.edge_index,
+        arguments={**arguments, "batch": batch.batch} if takes_batch else arguments,
+        wanted=torch.arange(len(graphs), device=batch.x.device),
+        num_outputs=len(graphs),
+        node_part=batch.batch,
+        edge_part=batch.batch[batch.edge_index[0]],
+    )
+
+
+@torch.no_grad()
+def _trial(explainer: Explainer, union: Union, number: int) -> Tensor:
+    """What the model returns for a graph, ``[1, *]``; errors are of a model or of graphs that cannot be used."""
+    try:
+        output = explainer.model(union.x, union.edge_index, **union.arguments)
+    except TypeError as error:
+        raise UnsupportedModelError(
+            f"expected a model to call as model(x, edge_index) or model(x, edge_index, batch=batch), "
+            f"got one where {error}"
+        ) from error
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidGraphError(
+            f"graph {number}: the model cannot take features of shape {list(union.x.shape)} ({union.x.dtype}): {reason}"
+        ) from error
+    if not isinstance(output, Tensor) or output.shape[:1] != (1,):
+        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UnsupportedModelError(f"expected a model that returns one row for a graph, got {got}")
+    return output
+
+
+def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, graphs: dict[int, Data]) -> None:
+    """Check graphs by their number, each alone and whether they are of one kind."""
+    message_passing_layers(explainer.model)
+    if (find_history(explainer.model) if algorithm.history is None else algorithm.history or None) is not None:
+        raise HistoryMismatchError(
+            "a gradient history belongs to one graph; use GradientContextExplainer(history=False) to explain many"
+        )
+    first, kind = next(iter(graphs)), ""
+    for number, graph in graphs.items():
+        try:
+            check_data(graph)
+        except GragrError as error:
+            raise type(error)(f"graph {number}: {error}") from error
+        parts = {"x": graph.x, **forward_arguments(explainer.model, graph)}
+        widths = {name: ", ".join(["*", *map(str, part.shape[1:])]) for name, part in parts.items()}
+        this = " and ".join(f"{name} [{width}] of {parts[name].dtype}" for name, width in widths.items())
+        kind = kind or this
+        if this != kind:
+            raise InvalidGraphError(
+                f"expected graphs of one kind, got graph {first} with {kind}; graph {number} with {this}"
+            )
+    x = graphs[first].x
+    if explainer.node_mask_type is not None and not x.is_floating_point():
+        raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
+    if algorithm.feature_names is not None and len(algorithm.feature_names) < x[0].numel():
+        raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(algorithm.feature_names)}")
+    if explainer.explanation_type == ExplanationType.phenomenon:
+        for number, graph in graphs.items():
+            if not isinstance(graph.y, Tensor) or graph.y.numel() != 1:
+                got = list(graph.y.shape) if isinstance(graph.y, Tensor) else graph.y
+                raise InvalidGraphError(
+                    f"explaining a phenomenon needs one label y of each graph, graph {number} has {got}"
+                )
+
+
+def _labels(graphs: list[Data]) -> Tensor | None:
+    """The classes of graphs, -1 for one that has none."""
+    given = [graph.y for graph in graphs]
+    known = [isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point() for y in given]
+    if not any(known):
+        return None
+    return torch.tensor([int(y) if is_known else -1 for y, is_known in zip(given, known, strict=True)])

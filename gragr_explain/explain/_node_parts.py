@@ -1,0 +1,193 @@
+"""The computation graphs of the nodes of one graph, cut as small as the model allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import GragrError
+from gragr_explain.explain._copies import listening
+from gragr_explain.explain._ego import EgoGraphs, EgoUnion
+from gragr_explain.explain._gradients import input_gradients
+from gragr_explain.explain._rows import SharedRows
+from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
+from gragr_explain.history import message_passing_layers
+from gragr_explain.inputs import forward_arguments
+from gragr_explain.messages import mask_dtype
+
+_ROUNDING = 100
+"""How many units in the last place of the largest output count as no difference."""
+
+
+class Inputs(NamedTuple):
+    """What a model is called with."""
+
+    x: Tensor
+    edge_index: Tensor
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Computation graphs of some nodes: where they lie in the graph, and as a model takes them.
+
+    Attributes:
+        ego: Their nodes and edges, by those of the whole graph.
+        union: The same as one graph.
+        matrix: The features of all nodes of the whole graph.
+        products: What is remembered of their products with weights.
+        is_whole: Whether it is the whole graph, of which a model may not allow copies.
+    """
+
+    ego: EgoUnion
+    union: Union
+    matrix: Tensor
+    products: dict[tuple[Any, ...], tuple[Tensor, Tensor]]
+    is_whole: bool = False
+
+    def shared(self) -> Union:
+        """The union with features that are multiplied with weights only once for all nodes of the whole graph."""
+        if self.matrix.dim() != 2 or not self.matrix.is_floating_point():
+            return self.union
+        rows = SharedRows(self.matrix, self.ego.node, self.products)
+        return Union(**{**vars(self.union), "x": rows})
+
+
+class NodeParts:
+    """Cuts the computation graphs of nodes out of a graph, and notices where a model looks beyond them.
+
+    The smallest way of cutting that a model allows is found by trying: what it says of the nodes must stay as it was
+    on the whole graph, in its output and in that of its last layer (where it is certain, probabilities hardly move).
+
+    What is kept holds neither the model nor its inputs; each call must be with the same.
+
+    Args:
+        model: The model, in evaluation mode.
+        x: Node features of shape ``[num_nodes, num_features]``.
+        edge_index: Edges of shape ``[2, num_edges]``.
+        arguments: What else the model takes.
+    """
+
+    def __init__(self, model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> None:
+        with torch.no_grad(), listening(model) as calls, layer_outputs(model) as outputs:
+            self._output = model(x, edge_index, **arguments)
+        last = outputs[-1] if outputs else None
+        self._last_layer = last if last is not None and last.shape[:1] == x.shape[:1] else None
+        self._typical = (
+            float(self._output.abs().mean()),
+            0.0 if self._last_layer is None else float(self._last_layer.abs().mean()),
+        )
+        self._num_calls = len(outputs)
+        self.footprint = Footprint.measured(calls, x, edge_index.size(1))
+        self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments))
+        self._products: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+
+    def gradients(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        nodes: Tensor,
+        memory: int,
+        objective: Callable[[Tensor], Tensor],
+    ) -> tuple[Part, Tensor, Tensor]:
+        """The gradients at the computation graphs of as many of the first of some nodes as fit into so many bytes.
+
+        Args:
+            model: The model, in evaluation mode.
+            inputs: Its inputs.
+            nodes: The nodes, ``[num_nodes]``; at least the first is explained, where nothing cut out is like the whole
+                graph on the whole graph.
+            memory: Bytes.
+            objective: From the model's outputs for the first of the nodes, ``[num_parts, *]``, to a number.
+
+        Returns:
+            The computation graphs, and the gradients of their edges and of their features.
+        """
+        while self._ways:
+            ego = self._ways[0].cut(nodes)
+            num_nodes = torch.bincount(ego.node_graph, minlength=ego.num_graphs)
+            num_edges = torch.bincount(ego.edge_graph, minlength=ego.num_graphs)
+            part = self._part(inputs, ego.first(self.footprint.parts_within(memory, num_nodes, num_edges)))
+            found = self._gradients(model, part, objective)
+            if found is not None:
+                return part, *found
+            self._ways.pop(0)
+        part = replace(self._part(inputs, _whole(inputs, nodes[:1])), is_whole=True)
+        union = part.union
+        return part, *input_gradients(
+            model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, **union.arguments
+        )
+
+    def _gradients(
+        self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor] | None:
+        """The gradients, where the model says the same as on the whole graph."""
+        union, outputs = part.union, []
+
+        def noted(output: Tensor) -> Tensor:
+            outputs.append(output[union.wanted])
+            return objective(outputs[0])
+
+        try:
+            with layer_outputs(model) as layers:
+                found = input_gradients(model, noted, union.x, union.edge_index, **union.arguments)
+        except torch.OutOfMemoryError:
+            raise
+        except (GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError):
+            return None  # no graph that this model can take
+        nodes = part.ego.node[part.ego.centre]
+        away = difference(outputs[0].detach(), self._output[nodes], self._typical[0])
+        if self._last_layer is not None:
+            last = layers[self._num_calls - 1][union.wanted]
+            away = max(away, difference(last, self._last_layer[nodes], self._typical[1]))
+        return found if away <= (_ROUNDING if len(self._ways) > 1 else 10 * _ROUNDING) else None
+
+    def _part(self, inputs: Inputs, ego: EgoUnion) -> Part:
+        tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
+        data = Data.from_dict({"x": inputs.x, "edge_index": inputs.edge_index, **tensors})
+        arguments = dict(inputs.arguments)
+        for name, value in tensors.items():
+            if data.is_edge_attr(name):
+                arguments[name] = value.index_select(data.__cat_dim__(name, value), ego.edge)
+            elif data.is_node_attr(name):
+                arguments[name] = value[ego.node]
+        if ego.edge_weight is not None:
+            arguments["edge_weight"] = ego.edge_weight
+        union = Union(
+            x=inputs.x[ego.node],
+            edge_index=ego.edge_index,
+            arguments=arguments,
+            wanted=ego.centre,
+            num_outputs=ego.node.numel(),
+            node_part=ego.node_graph,
+            edge_part=ego.edge_graph,
+        )
+        return Part(ego, union, inputs.x, self._products)
+
+
+def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:
+    """How computation graphs can be cut, the smallest first; none where a model is known to look beyond them."""
+    layers = message_passing_layers(model)
+    if getattr(model, "auxiliary_weight", 0) or any(getattr(layer, "cached", False) for layer in layers):
+        return
+    like = x.size(0), len(layers), layers[0].flow
+    yield EgoGraphs(edge_index, *like, rim=False)
+    weight = arguments.get("edge_weight")
+    if weight is None:
+        weight = x.new_ones(edge_index.size(1), dtype=mask_dtype(x))
+    if forward_arguments(model, Data(edge_weight=weight)):
+        yield EgoGraphs(edge_index, *like, edge_weight=weight)
+    yield EgoGraphs(edge_index, *like)
+
+
+def _whole(inputs: Inputs, node: Tensor) -> EgoUnion:
+    nodes = torch.arange(inputs.x.size(0), device=node.device)
+    edges = torch.arange(inputs.edge_index.size(1), device=node.device)
+    zeros = torch.zeros_like
+    everywhere = torch.ones_like(edges, dtype=torch.bool)
+    return EgoUnion(nodes, zeros(nodes), edges, zeros(edges), inputs.edge_index, node, everywhere)

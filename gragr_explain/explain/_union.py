@@ -1,0 +1,166 @@
+"""Several predictions, each of a graph of its own, explained as one graph of disjoint parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.explain import Explainer
+
+from gragr_explain.errors import UnsupportedModelError
+from gragr_explain.explain._copies import Calls, Computation
+from gragr_explain.explain._gradients import input_gradients
+from gragr_explain.explain._objective import support
+from gragr_explain.history import check_output, message_passing_layers
+from gragr_explain.messages import mask_dtype
+
+
+@dataclass(frozen=True)
+class Union(Computation):
+    """The graphs of several predictions as one graph of disjoint parts, a prediction each.
+
+    Attributes:
+        node_part: Which part each node belongs to, ``[num_nodes]``.
+        edge_part: Which part each edge belongs to, ``[num_edges]``.
+    """
+
+    node_part: Tensor
+    edge_part: Tensor
+
+    @property
+    def num_parts(self) -> int:
+        """The number of predictions."""
+        return self.wanted.numel()
+
+    def only(self, parts: Tensor) -> Union:
+        """Some of the parts, ``[num_kept]`` in ascending order, nodes and edges in the order they have."""
+        kept = torch.zeros(self.num_parts, dtype=torch.bool, device=parts.device)
+        kept[parts] = True
+        nodes, edges, number = kept[self.node_part], kept[self.edge_part], kept.cumsum(0) - 1
+        place = nodes.cumsum(0) - 1
+        tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
+        data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
+        arguments = dict(self.arguments)
+        for name, value in tensors.items():
+            if data.is_edge_attr(name):
+                arguments[name] = value.index_select(data.__cat_dim__(name, value), edges.nonzero().view(-1))
+            elif data.is_node_attr(name):
+                arguments[name] = number[value[nodes]] if name == "batch" else value[nodes]
+        of_nodes = self.num_outputs == self.x.size(0) and "batch" not in self.arguments
+        return Union(
+            x=self.x.index_select(0, nodes.nonzero().view(-1)),
+            edge_index=place[self.edge_index[:, edges]],
+            arguments=arguments,
+            wanted=place[self.wanted[parts]] if of_nodes else number[parts],
+            num_outputs=int(nodes.sum()) if of_nodes else parts.numel(),
+            node_part=number[self.node_part[nodes]],
+            edge_part=number[self.edge_part[edges]],
+        )
+
+
+def union_evidence(explainer: Explainer, union: Union, target: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """What speaks for each of several predictions, with one backward pass.
+
+    Args:
+        explainer: The model, and what it returns.
+        union: The graphs of the predictions.
+        target: The target of each prediction, ``[num_parts, *]``; what the model predicts if ``None``.
+
+    Returns:
+        Signed evidence of the edges, ``[num_edges]``, and of the features of each part, ``[num_parts, num_features]``,
+        and the model's outputs, ``[num_parts, *]``.
+
+    Raises:
+        UnsupportedModelError: If the model's output has another number of rows, or edges cannot be masked.
+    """
+    outputs: list[Tensor] = []
+
+    def objective(output: Tensor) -> Tensor:
+        check_output(output)
+        if output.shape[:1] != (union.num_outputs,):
+            raise UnsupportedModelError(f"expected {union.num_outputs} outputs of the model, got {list(output.shape)}")
+        wanted = output[union.wanted]
+        outputs.append(wanted.detach())
+        goal = explainer.get_target(wanted.detach()) if target is None else target
+        return support(wanted, goal, explainer.model_config, explainer.explanation_type).sum()
+
+    edge_evidence, gradient = input_gradients(explainer.model, objective, union.x, union.edge_index, **union.arguments)
+    return edge_evidence, sums_of_parts(gradient.contiguous().mul_(union.x), union), outputs[0]
+
+
+def sums_of_parts(evidence: Tensor, union: Union) -> Tensor:
+    """Evidence of the features of nodes, ``[num_nodes, *]``, added up for each part, ``[num_parts, num_features]``."""
+    each = evidence.view(union.x.size(0), -1)
+    return each.new_zeros(union.num_parts, each.size(1)).index_add_(0, union.node_part, each)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """How much memory, about, a forward and a backward pass take.
+
+    Attributes:
+        per_node: Bytes for each node: its features, their gradient, their product.
+        per_message: Bytes for each message, of an edge or of a node to itself, through all layers.
+    """
+
+    per_node: int
+    per_message: int
+
+    @classmethod
+    def measured(cls, calls: Calls, x: Tensor, num_edges: int) -> Footprint:
+        """From the messages of one forward pass of a graph with these features and as many edges."""
+        width = math.ceil(calls.largest / (num_edges + x.size(0)))
+        size = mask_dtype(x).itemsize
+        return cls(per_node=4 * size * x[0].numel(), per_message=3 * size * len(calls.order) * width)
+
+    def parts_within(self, memory: int, num_nodes: Tensor, num_edges: Tensor) -> int:
+        """How many parts, of so many nodes and edges each, fit into some memory together; at least one."""
+        size = self.per_node * num_nodes + self.per_message * (num_nodes + num_edges)
+        return max(1, int((size.cumsum(0) <= memory).sum()))
+
+    def masks_within(self, memory: int, union: Union) -> int:
+        """How many copies of a union fit into some memory; at least one."""
+        size = self.per_node * union.x.size(0) + self.per_message * (union.x.size(0) + union.num_edges)
+        return max(1, memory // max(size, 1))
+
+
+@contextmanager
+def layer_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Note what the message-passing layers return, in the order in which they are called."""
+    outputs: list[Tensor] = []
+
+    def keep(_layer: nn.Module, _inputs: Any, output: Any) -> None:
+        outputs.append((output[0] if isinstance(output, tuple) else output).detach())
+
+    handles = [layer.register_forward_hook(keep) for layer in message_passing_layers(model)]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
+    """How far two outputs are apart, in units in the last place of the largest number that is expected.
+
+    Args:
+        found: One output.
+        expected: The other.
+        typical: A magnitude below which nothing counts as large.
+
+    Returns:
+        A number of units, infinite where shapes differ or something is not a number.
+    """
+    if found.shape != expected.shape:
+        return math.inf
+    if expected.numel() == 0:
+        return 0.0
+    largest = max(float(expected.abs().max()), typical) or 1.0
+    apart = float((found - expected).abs().max()) / (largest * torch.finfo(expected.dtype).eps)
+    return math.inf if math.isnan(apart) else apart
