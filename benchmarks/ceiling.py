@@ -1,0 +1,184 @@
+"""How much of the best possible explanation does each explainer reach? ``python -m benchmarks.ceiling``.
+
+The best subset of edges is searched for every instance with few enough of them, and kept; the explainers' own scores
+are those that ``python -m benchmarks.fidelity`` has measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from benchmarks._page import REPORTS, _markdown, write_page
+from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES
+from benchmarks.fidelity._ceiling import MOST_EDGES, SIZES, ceiling_jobs, measure
+from benchmarks.fidelity._explainers import EXPLAINERS
+from benchmarks.fidelity._jobs import FOLDER, read, run
+from benchmarks.fidelity._parts import case_jobs, score_jobs
+from benchmarks.fidelity._tables import LEVELS, VARIANTS, characterisation
+from gragr_explain.files import atomic
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+GOALS = {"GCN": 0.99, "GAT": 0.99, "GraphSAGE": 0.99, "GIN": 0.95}
+TITLES = {"nodes": "Nodes of real graphs", "motifs": "Nodes of motifs", "graphs": "Graphs"}
+ROW = ["dataset", "backbone", "instance", "mask"]
+
+
+def compared(best: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Each explainer's probabilities beside those of the best subset, a row for each explanation and size."""
+    own = scores[(scores.focus == "model") & scores["mask"].isin([str(size) for size in SIZES])]
+    found = own[[*ROW, "explainer", "p_full", "p_kept", "p_removed"]].merge(best, on=ROW, suffixes=("", "_best"))
+    found["gap"] = found.p_kept - found.p_removed
+    found["gap_best"] = found.p_kept_best - found.p_removed_best
+    found["edges"] = found["mask"].astype(int)
+    found["level"] = found.dataset.map({name: level for level, names in LEVELS.items() for name in names})
+    return found
+
+
+def shares(found: pd.DataFrame, by: list[str]) -> pd.Series:
+    """The mean gap as a share of the best one's, over the instances that the explainer explained.
+
+    Where no subset keeps the class better than the rest does, there is nothing to have a share of.
+    """
+    means = found[found.gap_best > 0].groupby(by)[["gap", "gap_best"]].mean()
+    return means.gap / means.gap_best
+
+
+def characterisation_shares(found: pd.DataFrame) -> pd.Series:
+    """The same of the characterisation scores of data sets and backbones, mean over them."""
+    cells = found.groupby(["explainer", "edges", "dataset", "backbone"]).mean(numeric_only=True)
+    scores = {
+        name: characterisation(cells.p_full - cells[f"p_removed{name}"], cells.p_full - cells[f"p_kept{name}"])
+        for name in ("", "_best")
+    }
+    means = pd.DataFrame(scores, index=cells.index).groupby(level=["explainer", "edges"]).mean()
+    return means[""] / means["_best"]
+
+
+def verdict(found: pd.DataFrame) -> list[str]:
+    """Whether the goals are met, and who is nearer to the ceiling."""
+    texts = [f"Share of the ceiling that ours reaches with {', '.join(str(size) for size in SIZES)} edges."]
+    for level, part in found.groupby("level", sort=False):
+        own = shares(part, ["backbone", "edges", "explainer"])
+        goals, nearer = [], []
+        for backbone, goal in GOALS.items():
+            values = own.xs("ours", level="explainer").reindex([(backbone, size) for size in SIZES])
+            met = "met" if (values >= goal).all() else "missed"
+            shown = ", ".join(f"{100 * value:.1f}" for value in values)
+            goals.append(f"**{backbone} {shown} %** (goal {100 * goal:.0f} %: {met})")
+            for size in SIZES:
+                others = own.reindex([backbone], level="backbone").xs(size, level="edges").droplevel("backbone")
+                others = others.drop(["ours", *VARIANTS], errors="ignore").round(3)
+                if len(others) and others.max() > round(values[backbone, size], 3):
+                    nearer.append(f"{backbone} at {size}, {others.idxmax()} {100 * others.max():.1f} %")
+        texts.append(
+            f"{TITLES[str(level)]}: {'; '.join(goals)}. "
+            + (f"Another is nearer: {'; '.join(nearer)}." if nearer else "No other explainer is nearer.")
+        )
+    return texts
+
+
+def table_of(values: pd.Series, order: pd.Index) -> pd.DataFrame:
+    """Shares in percent, a row for each explainer and a column for each of the rest."""
+    wide = (100 * values).unstack("explainer").T.reindex(order)
+    wide.columns = [" ".join(str(part) for part in np.atleast_1d(column)) for column in wide.columns.to_numpy()]
+    shown = wide.map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
+    shown.index.name = "explainer"
+    return shown.reset_index()
+
+
+def draw(found: pd.DataFrame, order: pd.Index) -> None:
+    """The share of the ceiling by kind of instances, backbone and explainer."""
+    shown = order.drop(list(VARIANTS), errors="ignore")
+    levels = list(found.level.unique())
+    size = (13, 4.4 * len(levels))
+    figure, axes = plt.subplots(len(levels), len(BACKBONES), figsize=size, layout="constrained", squeeze=False)
+    for row, level in zip(axes, levels, strict=True):
+        own = 100 * shares(found[found.level == level], ["backbone", "edges", "explainer"])
+        for axis, backbone in zip(row, BACKBONES, strict=True):
+            for count, marker in zip(SIZES, "vso", strict=True):
+                values = own.reindex([(backbone, count, name) for name in shown]).to_numpy()
+                axis.plot(values, range(len(shown)), marker, ms=5, alpha=0.8, label=f"{count} edges")
+            axis.axvline(100 * GOALS[backbone], color="black", lw=0.8, ls=":")
+            axis.set(title=f"{TITLES[level]}, {backbone}", xlabel="share of the ceiling (%)", xlim=(-25, 103))
+            axis.set(yticks=range(len(shown)), ylim=(len(shown) - 0.5, -0.5))
+            axis.set_yticklabels(shown if axis is row[0] else [])
+    axes[0, 0].legend(fontsize=7)
+    with atomic(REPORTS / "ceiling.png") as (file,):
+        figure.savefig(file, dpi=110, format="png")
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ceiling", description=__doc__)
+    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, metavar="NAME")
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
+    parser.add_argument("--instances", type=int, default=INSTANCES)
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
+    options = parser.parse_args()
+
+    cases = case_jobs(options.datasets, options.backbones, options.instances, 0)
+    jobs = ceiling_jobs(cases)
+    run([[job] for job in jobs], measure, options.workers, options.results)
+    tables = {
+        name: [rows for job in part if (rows := read(job, options.results)) is not None and len(rows)]
+        for name, part in (("best", jobs), ("scores", score_jobs(cases, list(EXPLAINERS))))
+    }
+    if not tables["best"] or not tables["scores"]:
+        print("no scores of explainers on these instances: run `python -m benchmarks.fidelity` first")
+        return
+    best = pd.concat(tables["best"], ignore_index=True)
+    found = compared(best, pd.concat(tables["scores"], ignore_index=True))
+    if not (found.explainer == "ours").any():
+        print("no scores of ours on these instances: run `python -m benchmarks.fidelity` first")
+        return
+    order = shares(found, ["explainer"]).sort_values(ascending=False).index
+    draw(found, order)
+    counts = best.groupby(["backbone", "dataset"], sort=False).instance.nunique().unstack("backbone")
+    above = found.gap - found.gap_best
+    hopeless = best[best.p_kept <= best.p_removed].groupby("mask").size().reindex([str(size) for size in SIZES])
+    sections = [
+        ("By data set, mean over the backbones", shares(found, ["dataset", "edges", "explainer"])),
+        ("Characterisation, as a share of the best subsets', mean over cells", characterisation_shares(found)),
+        *(
+            (f"{TITLES[str(level)]}, by backbone and number of edges", shares(part, ["backbone", "edges", "explainer"]))
+            for level, part in found.groupby("level", sort=False)
+        ),
+    ]
+    write_page(
+        "ceiling",
+        "How much of the best possible explanation does each explainer reach?",
+        [
+            *verdict(found),
+            "![Share of the ceiling by backbone and explainer](ceiling.png)",
+            "No explanation can do better than the subset of at most k edges with the largest p(class | only these "
+            "edges) − p(class | all but these), which is what fidelity+ and fidelity− add up to. It is searched for "
+            "with the model at hand: beam search over subsets that grow edge by edge, then swaps, drops and additions "
+            "until none helps, from the beam's best subsets and from the edges with the largest gradients at the whole "
+            "graph, at none of it, and of both. On small graphs it finds what trying all subsets finds; wider beams "
+            f"found nothing better. It is a lower bound of the true ceiling: of {len(found):,} explanations, "
+            f"{int((above > 1e-4).sum())} are above it, by at most {max(above.max(), 0):.4f}.",
+            f"Instances of `python -m benchmarks.fidelity` where at least one and at most {MOST_EDGES} edges can reach "
+            f"the prediction, {best.groupby(['dataset', 'backbone']).instance.nunique().sum():,} in all; the predicted "
+            "class. The share is the mean of an explainer's p(kept) − p(removed) over that of the best subsets of the "
+            "same instances; it may keep fewer edges than k, as the best may. Left out of it is where even the best "
+            "subset keeps the class no better than the rest does, "
+            + ", ".join(f"{int(count)} instances with {size} edges" for size, count in hopeless.fillna(0).items())
+            + ". Characterisation is of all instances; the best subsets are not chosen for it, so that more than 100 % "
+            "is possible.",
+            *(part for title, values in sections for part in (f"## {title}", _markdown(table_of(values, order)))),
+            "## How many instances",
+        ],
+        counts.reindex(columns=list(options.backbones)).fillna(0).astype(int).reset_index(),
+    )
+
+
+if __name__ == "__main__":
+    main()

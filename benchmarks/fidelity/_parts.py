@@ -1,0 +1,58 @@
+"""What is measured, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks._runs import Job
+from benchmarks.fidelity import _scores
+from benchmarks.fidelity._cases import describe, recipe
+from benchmarks.fidelity._explainers import EXPLAINERS, settings_of
+from benchmarks.fidelity._jobs import Measure, explanation_code
+
+PARTS: dict[str, Measure] = {"cases": describe, "scores": _scores.measure}
+"""What measures a job, by its ``part``."""
+
+
+def measure(job: Job) -> list[dict[str, Any]]:
+    """Measure a job of any part."""
+    return PARTS[job["part"]](job)
+
+
+def case_jobs(datasets: Sequence[str], backbones: Sequence[str], instances: int, seed: int) -> list[Job]:
+    """Each model on its data."""
+    return [
+        {
+            "part": "cases",
+            "dataset": dataset,
+            "backbone": backbone,
+            "instances": instances,
+            "seed": seed,
+            "settings": recipe(dataset, backbone),
+        }
+        for dataset in datasets
+        for backbone in backbones
+    ]
+
+
+def score_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
+    """The explainers on the cases that they are for, each with all that its results depend on."""
+    jobs = []
+    for case in cases:
+        for name in explainers:
+            if EXPLAINERS[name].applies(case["dataset"], case["backbone"]):
+                settings = {"case": case["settings"], **settings_of(name)}
+                if EXPLAINERS[name].own:
+                    settings["code"] = explanation_code()
+                jobs.append({**case, "part": "scores", "explainer": name, "settings": settings})
+    return jobs
+
+
+def grouped(cases: Sequence[Job], jobs: Sequence[Job]) -> list[list[Job]]:
+    """All jobs, the fastest explainers of all cases first, so that there is something to look at early."""
+    groups: dict[tuple[int, str, str], list[Job]] = {(0, case["dataset"], case["backbone"]): [case] for case in cases}
+    for job in jobs:
+        key = (EXPLAINERS[job["explainer"]].speed, job["dataset"], job["backbone"])
+        groups.setdefault(key, []).append(job)
+    return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
