@@ -23,6 +23,7 @@ from gragr_explain.explain._objective import support
 from gragr_explain.explain._search import search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
+from gragr_explain.explain._usage import usage
 from gragr_explain.history import GradientHistory, find_history
 from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.rationale import Rationale, TemplateWriter, Writer
@@ -50,10 +51,11 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     - *What supports this output?* (``evidence="supports"``) A short search that the gradients guide ranks the edges
       without which the output is lost, and which alone suffice for it. What speaks against the output is zero.
-    - *What does the model use?* (``evidence="uses"``) The magnitude of the gradients, the larger of an edge's two
-      directions: a structure that the model looks at, whether it speaks for the output or against it.
+    - *What does the model use?* (``evidence="uses"``) The magnitude of the gradients while the edges grow to their
+      weight, the larger of an edge's two directions: a structure that the model looks at, whether it speaks for the
+      output or against it.
 
-    Where several outputs are explained at once, supporting edges are taken from the gradients as they are. What lies
+    Where several outputs are explained at once, both are taken from the gradients at the whole graph. What lies
     outside the computation graph is zero.
 
     Beside the masks, the :class:`~torch_geometric.explain.Explanation` has
@@ -268,17 +270,19 @@ class GradientContextExplainer(ExplainerAlgorithm):
         factor = self._factor(shared, part.ego.edge)
         edges = edges if factor is None else edges * factor
         features = features.contiguous().mul_(part.union.x)
-        if self.evidence == "uses":
-            ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
-            return Found(edges, features, use_mask(edges, ends, part.ego.heard), part)
         at_once = 1 if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
         mask = self.edge_mask(model, part.shared(), edges, explained, factor, at_once)
+        if self.evidence == "uses":  # the other direction of an edge is where it is in the whole graph
+            ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
+            mask = use_mask(mask, ends, part.ego.heard)
         return Found(edges, features, mask, part)
 
     def edge_mask(
         self, model: nn.Module, union: Union, evidence: Tensor, target: Tensor, factor: Tensor | None, at_once: int
     ) -> Tensor:
         """The mask of the edges of several outputs, each with a part of the graph of its own.
+
+        What is used is not yet the same for both directions of an edge.
 
         Args:
             model: The model, in evaluation mode.
@@ -288,12 +292,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
             factor: What gradients of edges are multiplied with, ``[num_edges]``.
             at_once: How many copies of the graph a pass may take.
         """
-        if self.evidence == "uses":
-            return use_mask(evidence, union.edge_index)
-        if self.search_edges == 0 or union.num_edges == 0:
+        if union.num_edges == 0 or (self.evidence == "supports" and self.search_edges == 0):
             return support_mask(evidence)
         explanation_type = self.explainer_config.explanation_type
         trials = UnionTrials(model, union, target, self.model_config, explanation_type, at_once)
+        if self.evidence == "uses":
+            return usage(trials) if factor is None else usage(trials) * factor
         classes = self.model_config.mode != ModelMode.regression
         return search(trials, factor, classes=classes, length=self.search_edges)
 
@@ -314,9 +318,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         )
         factor = self._factor(shared)
         edges = edges if factor is None else edges * factor
-        if self.evidence == "uses":
-            mask = use_mask(edges, edge_index)
-        elif wanted.numel() == 1 and self.search_edges:
+        if wanted.numel() == 1 and (self.search_edges or self.evidence == "uses"):
             arguments = with_batch(model, x, kwargs, self.model_config.task_level)
             place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
             union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
@@ -325,8 +327,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             at_once = 1 if largest is None else max(1, _MEMORY // max(size, 1))
             mask = self.edge_mask(model, union, edges, target[wanted], factor, at_once)
         else:
-            mask = support_mask(edges)
-        return Found(edges, features * x, mask)
+            mask = edges if self.evidence == "uses" else support_mask(edges)
+        return Found(edges, features * x, use_mask(mask, edge_index) if self.evidence == "uses" else mask)
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)

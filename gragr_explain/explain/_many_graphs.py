@@ -25,6 +25,7 @@ from gragr_explain.errors import (
 from gragr_explain.explain._copies import listening
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import Edge, Feature, prediction_facts, supporting_nodes
+from gragr_explain.explain._masks import use_mask
 from gragr_explain.explain._objective import confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import strongest_edges, strongest_features
@@ -162,7 +163,8 @@ class _Job:
         algorithm, target = self.explainer.algorithm, self._labels(graphs)
         assert isinstance(algorithm, GradientContextExplainer)
         target = self.explainer.get_target(output) if target is None else target
-        return algorithm.edge_mask(self.explainer.model, union, evidence, target, None, at_once)
+        mask = algorithm.edge_mask(self.explainer.model, union, evidence, target, None, at_once)
+        return use_mask(mask, union.edge_index) if algorithm.evidence == "uses" else mask
 
     def _labels(self, graphs: list[Data]) -> Tensor | None:
         """The labels, where they and not the predictions are explained."""
