@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--explained", type=int, default=2_000)
-    parser.add_argument("--memory-mb", type=int, default=512)
+    parser.add_argument("--memory-mb", type=int, default=128)
     parser.add_argument("--large-nodes", type=int, default=2_449_029)
     parser.add_argument("--large-pairs", type=int, default=61_859_140)
     parser.add_argument("--channels", type=int, default=64)

@@ -274,7 +274,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         mask = self.edge_mask(model, part.shared(), edges, explained, factor, at_once)
         if self.evidence == "uses":  # the other direction of an edge is where it is in the whole graph
             ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
-            mask = use_mask(mask, ends, part.ego.heard)
+            mask = use_mask(mask, ends, part.ego.heard, part.ego.edge_graph)
         return Found(edges, features, mask, part)
 
     def edge_mask(
@@ -293,7 +293,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             at_once: How many copies of the graph a pass may take.
         """
         if union.num_edges == 0 or (self.evidence == "supports" and self.search_edges == 0):
-            return support_mask(evidence)
+            return support_mask(evidence, union.edge_part)
         explanation_type = self.explainer_config.explanation_type
         trials = UnionTrials(model, union, target, self.model_config, explanation_type, at_once)
         if self.evidence == "uses":

@@ -164,7 +164,7 @@ class _Job:
         assert isinstance(algorithm, GradientContextExplainer)
         target = self.explainer.get_target(output) if target is None else target
         mask = algorithm.edge_mask(self.explainer.model, union, evidence, target, None, at_once)
-        return use_mask(mask, union.edge_index) if algorithm.evidence == "uses" else mask
+        return use_mask(mask, union.edge_index, part=union.edge_part) if algorithm.evidence == "uses" else mask
 
     def _labels(self, graphs: list[Data]) -> Tensor | None:
         """The labels, where they and not the predictions are explained."""

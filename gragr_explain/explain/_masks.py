@@ -7,11 +7,12 @@ from torch import Tensor
 from torch_geometric.explain.config import MaskType
 
 
-def support_mask(evidence: Tensor) -> Tensor:
+def support_mask(evidence: Tensor, part: Tensor | None = None) -> Tensor:
     """The share of each entry in the strongest support.
 
     Args:
         evidence: Signed evidence of any shape: positive speaks for the explained output, negative against it.
+        part: The part that each entry belongs to, where they belong to several outputs, ``[num_entries]``.
 
     Returns:
         A mask in ``[0, 1]`` of the same shape. Zero where nothing speaks for the output: outside the computation
@@ -25,10 +26,12 @@ def support_mask(evidence: Tensor) -> Tensor:
     if positive.numel() == 0:
         return positive
     strongest = positive.max()
+    if part is not None:
+        strongest = positive.new_zeros(int(part.max()) + 1).scatter_reduce_(0, part, positive, "amax")[part]
     return positive / torch.where(strongest > 0, strongest, 1)
 
 
-def use_mask(gradient: Tensor, edge_index: Tensor, heard: Tensor | None = None) -> Tensor:
+def use_mask(gradient: Tensor, edge_index: Tensor, heard: Tensor | None = None, part: Tensor | None = None) -> Tensor:
     """How much a prediction depends on each pair of nodes, whether it speaks for the prediction or against it.
 
     The larger magnitude of the gradients of an edge and of its reverse, as a share of the largest.
@@ -37,6 +40,7 @@ def use_mask(gradient: Tensor, edge_index: Tensor, heard: Tensor | None = None) 
         gradient: Signed gradients of edges, ``[num_edges]``.
         edge_index: The edges, ``[2, num_edges]``.
         heard: Whether an edge is in the computation graph, ``[num_edges]``; all are if ``None``.
+        part: The part that each edge belongs to, where they belong to several outputs, ``[num_edges]``.
 
     Returns:
         A mask in ``[0, 1]``, ``[num_edges]``, zero outside the computation graph.
@@ -50,7 +54,7 @@ def use_mask(gradient: Tensor, edge_index: Tensor, heard: Tensor | None = None) 
         return magnitude
     pairs, pair = edge_index.sort(0).values.unique(dim=1, return_inverse=True)
     largest = magnitude.new_zeros(pairs.size(1)).scatter_reduce_(0, pair, magnitude, "amax")
-    mask = support_mask(largest[pair])
+    mask = support_mask(largest[pair], part)
     return mask if heard is None else torch.where(heard, mask, 0)
 
 

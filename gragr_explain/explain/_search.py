@@ -128,7 +128,8 @@ def _look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, 
     masks = torch.stack([kept, ~kept]).to(trials.dtype).requires_grad_()
     with torch.enable_grad():
         scores = trials.scores(masks)
-        (gradients,) = torch.autograd.grad(scores.sum(), masks)
+        # the sum with nothing of the masks has a gradient even where a model uses none of its edges
+        (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
     scores = scores.detach()
     return (
         _value(scores[:1], scores[1:], classes)[0],
