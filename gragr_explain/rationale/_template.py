@@ -91,7 +91,12 @@ def _worth_naming(found: Sequence[Fact]) -> Sequence[Fact]:
 
 
 def _learning(facts: Facts) -> list[str]:
-    """Say what psi tells: conflict and stability, what else stands out most, the role, and what is unknown."""
+    """Say what psi tells: conflict and stability, what else stands out most, the role, and what is unknown.
+
+    Nothing of what has no psi, such as a graph.
+    """
+    if not facts.psi:
+        return []
     recorded = facts.source != "post hoc"
     when = "while the model learned" if recorded else "in a trial learning step, as training was not recorded"
     known = {fact.name: fact for fact in facts.psi if fact.valid}
