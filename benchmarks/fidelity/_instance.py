@@ -19,8 +19,8 @@ class Instance:
 
     Attributes:
         name: The node or graph of the data set.
-        x: Node features of the node's computation graph or of the graph, ``[num_nodes, num_features]``. A computation
-            graph has one ring more than messages travel, so that every node that is heard has its true degree.
+        x: Node features of the node's computation graph or of the graph, ``[num_nodes, num_features]``. For GCN, a
+            computation graph has a rim of edges that gives its outermost nodes their true degrees.
         edge_index: Its edges, ``[2, num_edges]``.
         index: The explained node in it; 0 for a graph.
         predicted: The predicted class.
