@@ -8,13 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
 import torch
 import torch_geometric
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from gragr_explain import __version__
 from gragr_explain.files import atomic
 
+matplotlib.use("Agg")
 REPORTS = Path(__file__).parent.parent / "reports"
 
 
@@ -39,6 +43,14 @@ def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataF
         page.write_text("\n".join(lines))
     print("\n".join(lines))
     return path
+
+
+def save_figure(figure: Figure, name: str) -> str:
+    """Write a figure into the reports and close it; returns the file's name."""
+    with atomic(REPORTS / name) as (file,):
+        figure.savefig(file, dpi=110, format="png")
+    plt.close(figure)
+    return name
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch_geometric.nn import MLP
 
-from benchmarks._page import REPORTS, _markdown, write_page
+from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks._runs import Job, run_all
 from benchmarks._training import (
     BACKBONES,
@@ -34,7 +34,6 @@ from benchmarks._training import (
     trainer_of,
     with_sparse_input,
 )
-from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -321,7 +320,7 @@ def draw(table: pd.DataFrame, cells: pd.DataFrame) -> None:
         axis.set(title=dataset, yticks=range(len(own)), yticklabels=own.backbone, xlabel="points to plain")
         axis.invert_yaxis()
     np.atleast_1d(axes)[0].legend(fontsize=7)
-    _save(figure, "accuracy.png")
+    save_figure(figure, "accuracy.png")
 
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.4), layout="constrained")
     for axis, dataset in itertools.zip_longest(axes.flat, datasets[:8]):
@@ -338,13 +337,7 @@ def draw(table: pd.DataFrame, cells: pd.DataFrame) -> None:
             axis.fill_between(epochs, mean - spread, mean + spread, alpha=0.15)
         axis.set(title=f"{dataset}, GCN", xlabel="epoch", ylabel="validation accuracy (%)")
     axes.flat[0].legend()
-    _save(figure, "accuracy-curves.png")
-
-
-def _save(figure: plt.Figure, name: str) -> None:
-    with atomic(REPORTS / name) as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "accuracy-curves.png")
 
 
 def main() -> None:

@@ -13,14 +13,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from benchmarks._page import REPORTS, _markdown, write_page
+from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES
 from benchmarks.fidelity._ceiling import MOST_EDGES, SIZES, ceiling_jobs, measure
 from benchmarks.fidelity._explainers import EXPLAINERS
 from benchmarks.fidelity._jobs import FOLDER, read, run
 from benchmarks.fidelity._parts import case_jobs, score_jobs
 from benchmarks.fidelity._tables import LEVELS, VARIANTS, characterisation
-from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -110,9 +109,7 @@ def draw(found: pd.DataFrame, order: pd.Index) -> None:
             axis.set(yticks=range(len(shown)), ylim=(len(shown) - 0.5, -0.5))
             axis.set_yticklabels(shown if axis is row[0] else [])
     axes[0, 0].legend(fontsize=7)
-    with atomic(REPORTS / "ceiling.png") as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "ceiling.png")
 
 
 def main() -> None:

@@ -27,18 +27,16 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.transforms import RemoveSelfLoops
 from torch_geometric.utils import k_hop_subgraph
 
-from benchmarks._page import REPORTS, _markdown, spread, write_page
+from benchmarks._page import _markdown, save_figure, spread, write_page
 from benchmarks._runs import Job, run_all
 from benchmarks._training import BACKBONES, epochs_of, graph_of, scores_of, trainer_of, with_sparse_input
 from gragr_explain import EdgeGradientExplainer
 from gragr_explain.explain import layer_gradients
-from gragr_explain.files import atomic
 from gragr_explain.messages import edge_mask_applied, masked_output
 from gragr_explain.training import TABLE_5
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 EPOCHS = (10, 20, 50, 100, 200, 500, 1000)
 RATES = (0.01, 0.1)
@@ -321,7 +319,7 @@ def draw_occlusion(layered: pd.DataFrame, dataset: str) -> None:
         axis.set_ylabel(f"edge gradient of the {objective}", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("change without the edge", fontsize=9)
-    _save(figure, "edge_gradients-occlusion.png")
+    save_figure(figure, "edge_gradients-occlusion.png")
 
 
 def draw_masks(masks: pd.DataFrame) -> None:
@@ -349,13 +347,7 @@ def draw_masks(masks: pd.DataFrame) -> None:
         axis.set_ylabel("cosine with the signs")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-    _save(figure, "edge_gradients-masks.png")
-
-
-def _save(figure: Figure, name: str) -> None:
-    with atomic(REPORTS / name) as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "edge_gradients-masks.png")
 
 
 def _pooled(runs: pd.DataFrame, column: str) -> np.ndarray:

@@ -30,13 +30,12 @@ from torch_geometric.explain import (
 )
 from tqdm import tqdm
 
-from benchmarks._page import REPORTS, _markdown, spread, write_page
+from benchmarks._page import _markdown, save_figure, spread, write_page
 from benchmarks.fidelity._cases import problem
 from benchmarks.fidelity._explainers import SHAPLEY_SAMPLES, explainer_of
 from benchmarks.fidelity._instance import Problem
 from benchmarks.psi import extra_memory
 from gragr_explain import EdgeGradientExplainer, GradientContextExplainer, OcclusionExplainer, explain_many
-from gragr_explain.files import atomic
 from gragr_explain.history import message_passing_layers
 
 matplotlib.use("Agg")
@@ -230,9 +229,7 @@ def draw(found: pd.DataFrame) -> None:
     axis.set(yticks=range(len(order)), yticklabels=order)
     axis.grid(axis="x", alpha=0.3)
     axis.legend(fontsize=8)
-    with atomic(REPORTS / "explainer_cost.png") as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "explainer_cost.png")
 
 
 def main() -> None:

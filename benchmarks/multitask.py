@@ -22,7 +22,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GIN
 from tqdm import tqdm
 
-from benchmarks._page import REPORTS, _markdown, spread, write_page
+from benchmarks._page import _markdown, save_figure, spread, write_page
 from gragr_explain.datasets import GraphTasks, load_graph_tasks
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.training import MULTITASK_METHODS, MultiTaskModel, train_multitask
@@ -300,9 +300,7 @@ def draw(results: pd.DataFrame) -> None:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("mean test accuracy (%), ± standard error")
-    with atomic(REPORTS / "multitask.png") as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "multitask.png")
 
 
 def verdict(results: pd.DataFrame) -> str:

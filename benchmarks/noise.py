@@ -18,7 +18,7 @@ import torch
 from scipy import stats
 from torch_geometric.data import Data
 
-from benchmarks._page import REPORTS, _markdown, write_page
+from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks._runs import Job, run_all
 from benchmarks._training import (
     NODE_DATASETS,
@@ -30,7 +30,6 @@ from benchmarks._training import (
     scores_of,
     with_sparse_input,
 )
-from gragr_explain.files import atomic
 from gragr_explain.training import GraGR, GraGRPlusPlus
 
 matplotlib.use("Agg")
@@ -185,9 +184,7 @@ def draw(table: pd.DataFrame) -> None:
             axis.plot(100 * own.index, own, "o-", ms=3, label=title, lw=2.2 if method == OURS else 1)
         axis.set(title=dataset, xlabel="wrong training labels (%)", ylabel="test accuracy (%)")
     axes.flat[0].legend(fontsize=6)
-    with atomic(REPORTS / "noise.png") as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "noise.png")
 
 
 def main() -> None:

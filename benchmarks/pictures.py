@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_networkx
 
-from benchmarks._page import REPORTS, write_page
+from benchmarks._page import save_figure, write_page
 from benchmarks._training import graph_of, new_model
 from gragr_explain.field import (
     GraphOperator,
@@ -29,7 +29,6 @@ from gragr_explain.field import (
     jacobi_smooth,
     neighbour_mean,
 )
-from gragr_explain.files import atomic
 from gragr_explain.history import hidden_representation
 from gragr_explain.training import GraGRPlusPlus, correct_field
 
@@ -44,9 +43,7 @@ def save(name: str, draw: Callable[[list[Axes]], None], panels: int, size: tuple
     """Draw a figure of some panels and save it."""
     figure, axes = plt.subplots(1, panels, figsize=size, layout="constrained")
     draw(list(np.atleast_1d(axes)))
-    with atomic(REPORTS / name) as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, name)
 
 
 def draw_seeds(axes: list[Axes], val_acc: Tensor, chosen: int) -> None:

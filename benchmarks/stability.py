@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from benchmarks._page import REPORTS, _markdown, write_page
+from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks._runs import Job
 from benchmarks.fidelity._cases import BACKBONES, DATASETS
 from benchmarks.fidelity._explainers import EXPLAINERS
@@ -30,7 +30,6 @@ from benchmarks.fidelity._stability import (
     TOP,
     measure,
 )
-from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -162,9 +161,7 @@ def draw(means: pd.DataFrame, ranks: pd.DataFrame) -> None:
         axis.set(title=TITLES[name], xlabel=f"{better} is better")
         axis.set_xlim(right=min(axis.get_xlim()[1], 1.05))
     axes[0].set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
-    with atomic(REPORTS / "stability.png") as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
+    save_figure(figure, "stability.png")
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -129,28 +131,39 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
     }
 
 
-@torch.no_grad()
-def trial_output(model: nn.Module, data: Data) -> Any:
-    """What a model returns for a graph in evaluation mode; its mode is put back.
+@contextmanager
+def trial_errors(x: Tensor, call: str = "model(x, edge_index)", subject: str = "") -> Iterator[None]:
+    """Say of an error in a model's first call whether it is the model or the graph that cannot be used.
+
+    Args:
+        x: The features that the model is called with.
+        call: How it is called, for the message.
+        subject: What comes before the message, for example ``"graph 3: "``.
 
     Raises:
-        UnsupportedModelError: If the model cannot be called with features and edges.
+        UnsupportedModelError: If the model cannot be called like that.
         InvalidGraphError: If it cannot take this graph, for example because its features are of another width.
     """
-    was_training = model.training
-    model.eval()
     try:
-        return model(data.x, data.edge_index, **forward_arguments(model, data))
+        yield
     except (torch.OutOfMemoryError, GragrError):
         raise
     except TypeError as error:
-        raise UnsupportedModelError(
-            f"expected a model to call as model(x, edge_index), got one where {error}"
-        ) from error
+        raise UnsupportedModelError(f"expected a model to call as {call}, got one where {error}") from error
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidGraphError(
-            f"the model cannot take features of shape {list(data.x.shape)} ({data.x.dtype}): {reason}"
+            f"{subject}the model cannot take features of shape {list(x.shape)} ({x.dtype}): {reason}"
         ) from error
+
+
+@torch.no_grad()
+def trial_output(model: nn.Module, data: Data) -> Any:
+    """What a model returns for a graph in evaluation mode; its mode is put back. Raises as :func:`trial_errors`."""
+    was_training = model.training
+    model.eval()
+    try:
+        with trial_errors(data.x):
+            return model(data.x, data.edge_index, **forward_arguments(model, data))
     finally:
         model.train(was_training)

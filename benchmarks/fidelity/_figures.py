@@ -8,10 +8,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from benchmarks._page import REPORTS
+from benchmarks._page import save_figure
 from benchmarks.fidelity._cases import MOTIF_DATASETS
 from benchmarks.fidelity._scores import SHARES
-from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -28,7 +27,7 @@ def draw_ranks(ranks: dict[str, pd.Series]) -> str:
         axis.invert_yaxis()
         axis.set(title=title, xlabel="mean rank, 1 the best")
         axis.tick_params(labelsize=8)
-    return _save(figure, "fidelity-ranks.png")
+    return save_figure(figure, "fidelity-ranks.png")
 
 
 def draw_curves(table: pd.DataFrame, backbones: Sequence[str]) -> str:
@@ -51,7 +50,7 @@ def draw_curves(table: pd.DataFrame, backbones: Sequence[str]) -> str:
                     axis.plot(SHARES, means, marker=".", label=name, **style)
             axis.set(title=backbone if row == 0 else "", xlabel="edges kept (%)" if row else "", ylabel=label)
     axes[0, 0].legend(fontsize=6)
-    return _save(figure, "fidelity-curves.png")
+    return save_figure(figure, "fidelity-curves.png")
 
 
 def draw_motifs(table: pd.DataFrame) -> str:
@@ -73,11 +72,4 @@ def draw_motifs(table: pd.DataFrame) -> str:
     axis.set(yticks=range(len(order)), xlabel="AUROC of the motif's edges", ylim=(len(order) - 0.5, -0.5))
     axis.set_yticklabels(order, fontsize=8)
     axis.axvline(0.5, color="gray", lw=0.8, ls="--")
-    return _save(figure, "fidelity-motifs.png")
-
-
-def _save(figure: plt.Figure, name: str) -> str:
-    with atomic(REPORTS / name) as (file,):
-        figure.savefig(file, dpi=110, format="png")
-    plt.close(figure)
-    return name
+    return save_figure(figure, "fidelity-motifs.png")

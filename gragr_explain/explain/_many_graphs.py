@@ -31,7 +31,7 @@ from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
-from gragr_explain.inputs import check_data, check_index, forward_arguments
+from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
 from gragr_explain.rationale import NeighbourFact
 
 _AT_MOST_AT_ONCE = 64
@@ -212,18 +212,9 @@ def _union(graphs: list[Data], names: tuple[str, ...], takes_batch: bool) -> Uni
 @torch.no_grad()
 def _trial(explainer: Explainer, union: Union, number: int) -> Tensor:
     """What the model returns for a graph, ``[1, *]``; errors are of a model or of graphs that cannot be used."""
-    try:
+    call = "model(x, edge_index) or model(x, edge_index, batch=batch)"
+    with trial_errors(union.x, call, f"graph {number}: "):
         output = explainer.model(union.x, union.edge_index, **union.arguments)
-    except TypeError as error:
-        raise UnsupportedModelError(
-            f"expected a model to call as model(x, edge_index) or model(x, edge_index, batch=batch), "
-            f"got one where {error}"
-        ) from error
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InvalidGraphError(
-            f"graph {number}: the model cannot take features of shape {list(union.x.shape)} ({union.x.dtype}): {reason}"
-        ) from error
     if not isinstance(output, Tensor) or output.shape[:1] != (1,):
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UnsupportedModelError(f"expected a model that returns one row for a graph, got {got}")

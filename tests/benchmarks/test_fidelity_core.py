@@ -355,7 +355,6 @@ def made_up(case: dict, explainer: str, gain: float) -> list[dict]:
 
 def test_the_page_says_first_who_is_better_and_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks._page.REPORTS", tmp_path)
-    monkeypatch.setattr("benchmarks.fidelity._figures.REPORTS", tmp_path)
     cases = case_jobs(["digits", "MUTAG", "tree-cycle"], ["GCN", "GIN", "GAT"], 1, 0)
     gains = {"ours": 0.5, "ours, no history": 0.5, "ours, shuffled history": 0.4, "Saliency": 0.6, "random": 0.1}
     gains |= {"GNNExplainer": 0.2, "PGExplainer": 0.25, "ours, uses": 0.55}

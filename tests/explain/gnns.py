@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.explain import Explainer
@@ -124,3 +126,18 @@ def assert_same_state(first: Any, second: Any, path: str = "") -> None:
         assert torch.equal(first, second), path
     else:
         assert first == second, path
+
+
+def assert_same_edges(named, edge_mask, messages, tolerance, about):
+    """That the named edges have the weights of a mask, the strongest first, and that no other edge of it has one."""
+    expected, got = defaultdict(list), defaultdict(list)
+    for (source, end), weight in zip(messages.t().tolist(), edge_mask.tolist(), strict=True):
+        expected[source, end].append(weight)
+    for source, end, weight in named:
+        got[source, end].append(weight)
+    assert got.keys() <= expected.keys()
+    for ends, weights in expected.items():
+        padded = sorted(got[ends] + [0.0] * (len(weights) - len(got[ends])))
+        assert padded == pytest.approx(sorted(weights), abs=tolerance), (about, ends)
+    weights = [weight for _, _, weight in named]
+    assert weights == sorted(weights, reverse=True)

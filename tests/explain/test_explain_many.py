@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 import torch
-from gnns import BACKBONES, Embedded, Net, explainer_for
+from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -37,20 +35,9 @@ def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "m
     target = data.y if kind == "phenomenon" else None
     for row, node in enumerate(found.index.tolist()):
         one = explainer(data.x, data.edge_index, target=target, index=node, **arguments)
-        expected = defaultdict(list)
-        messages = message_edges(explainer.model, data.edge_index).t().tolist()
-        for (source, end), weight in zip(messages, one.edge_mask.tolist(), strict=True):
-            expected[source, end].append(weight)
-        got = defaultdict(list)
-        for source, end, weight in found.edges[row]:
-            got[source, end].append(weight)
-        assert got.keys() <= expected.keys()
-        for ends, weights in expected.items():
-            padded = sorted(got[ends] + [0.0] * (len(weights) - len(got[ends])))
-            assert padded == pytest.approx(sorted(weights), abs=1e-4), (node, ends)
-        weights = [weight for _, _, weight in found.edges[row]]
-        assert weights == sorted(weights, reverse=True)
-        assert all(0 < weight <= 1 for weight in weights)
+        messages = message_edges(explainer.model, data.edge_index)
+        assert_same_edges(found.edges[row], one.edge_mask, messages, 1e-4, node)
+        assert all(0 < weight <= 1 for _, _, weight in found.edges[row])
         if data.x.is_floating_point():
             common = one.node_evidence.view(data.x.shape).sum(0).clamp(min=0)
             common = common / max(float(common.max()), 1e-30)

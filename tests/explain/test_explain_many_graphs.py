@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
 
 import pytest
 import torch
-from gnns import BACKBONES, Embedded, Net, explainer_for
+from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -70,18 +69,8 @@ def check_same(explainer, graphs, found: GraphExplanations, *, kind: str = "mode
         if needs_batch:
             arguments["batch"] = torch.zeros(graph.num_nodes, dtype=torch.long)
         one = explainer(graph.x, graph.edge_index, target=graph.y if kind == "phenomenon" else None, **arguments)
-        messages = message_edges(explainer.model, graph.edge_index).t().tolist()
-        expected, got = defaultdict(list), defaultdict(list)
-        for (source, end), weight in zip(messages, one.edge_mask.tolist(), strict=True):
-            expected[source, end].append(weight)
-        for source, end, weight in found.edges[row]:
-            got[source, end].append(weight)
-        assert got.keys() <= expected.keys()
-        for ends, weights in expected.items():
-            padded = sorted(got[ends] + [0.0] * (len(weights) - len(got[ends])))
-            assert padded == pytest.approx(sorted(weights), abs=1e-5), (number, ends)
-        weights = [weight for _, _, weight in found.edges[row]]
-        assert weights == sorted(weights, reverse=True)
+        messages = message_edges(explainer.model, graph.edge_index)
+        assert_same_edges(found.edges[row], one.edge_mask, messages, 1e-5, number)
         if graph.x.is_floating_point():
             common = one.node_evidence.view(graph.x.shape).sum(0).clamp(min=0)
             common = common / max(float(common.max()), 1e-30)
