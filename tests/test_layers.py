@@ -20,8 +20,10 @@ LAYERS = [
     {"training"},
     {"rationale"},
     {"explain"},
+    {"audit", "condensation", "editing", "models"},
     {"report"},
     {"datasets", "checkpoint"},
+    {"streaming"},
     {"cli"},
     {"__main__"},
 ]
