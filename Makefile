@@ -29,7 +29,7 @@ clean:
 	@rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find gragr_explain benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.for-demo: EXTRA :=
+$(VENV)/.for-demo: EXTRA := [llm]
 $(VENV)/.for-test: EXTRA := [test]
 $(VENV)/.for-lint: EXTRA := [dev]
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gragr_explain.editing import edit
     from gragr_explain.explain import (
         EdgeGradientAttribution,
         EdgeGradientExplainer,
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
         NodeExplanations,
         OcclusionExplainer,
         explain_many,
+        explain_parts,
     )
     from gragr_explain.history import GradientHistory, GradientRecorder
     from gragr_explain.rationale import LLMWriter, TemplateWriter
     from gragr_explain.report import export
+    from gragr_explain.streaming import stream_export
     from gragr_explain.training import GraGR, GraGRPlusPlus
 
 __version__ = "0.1.0"
@@ -37,8 +40,11 @@ __all__ = [
     "NodeExplanations",
     "OcclusionExplainer",
     "TemplateWriter",
+    "edit",
     "explain_many",
+    "explain_parts",
     "export",
+    "stream_export",
 ]
 
 _HOMES = {
@@ -54,8 +60,11 @@ _HOMES = {
     "NodeExplanations": "explain",
     "OcclusionExplainer": "explain",
     "TemplateWriter": "rationale",
+    "edit": "editing",
     "explain_many": "explain",
+    "explain_parts": "explain",
     "export": "report",
+    "stream_export": "streaming",
 }
 
 

@@ -33,6 +33,10 @@ class TrainingError(GragrError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class EditingError(GragrError, RuntimeError):
+    """A model cannot be edited: nothing in it can change, no step keeps what it knows, or a number is not finite."""
+
+
 class HistoryError(GragrError, ValueError):
     """A gradient history is damaged, foreign, or written by a newer version."""
 
@@ -55,3 +59,7 @@ class LanguageModelError(GragrError, RuntimeError):
 
 class OutputError(GragrError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class ExportError(GragrError, RuntimeError):
+    """A streamed export cannot go on or be read: its folder holds something else, or its workers died."""

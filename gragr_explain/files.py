@@ -10,6 +10,8 @@ from pathlib import Path
 
 from gragr_explain.errors import OutputError
 
+_RANDOM_BYTES = 4
+
 
 def check_writable(folder: str | os.PathLike[str]) -> Path:
     """Make sure that files can be written into a folder, before the work whose result goes there is begun.
@@ -48,7 +50,8 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
 def atomic(*paths: Path) -> Iterator[list[Path]]:
     """Temporary files beside ``paths``, which take their places when the block ends without an error.
 
-    Whatever goes wrong in the block, the temporary files are removed and ``paths`` stay as they were.
+    Whatever goes wrong in the block, the temporary files are removed and ``paths`` stay as they were. Once it has
+    ended, the files are on the disk, and a machine that loses power does not lose them.
 
     Raises:
         OutputError: In place of any :class:`OSError` of the block.
@@ -56,8 +59,12 @@ def atomic(*paths: Path) -> Iterator[list[Path]]:
     temporary = [_beside(path) for path in paths]
     try:
         yield temporary
+        for source in temporary:
+            _sync(source)
         for source, path in zip(temporary, paths, strict=True):
             os.replace(source, path)
+        for folder in {path.parent for path in paths}:
+            _sync_folder(folder)
     except OutputError:
         raise
     except OSError as error:
@@ -69,5 +76,41 @@ def atomic(*paths: Path) -> Iterator[list[Path]]:
                 source.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove the temporary files of processes that were killed inside :func:`atomic`.
+
+    Args:
+        folder: Where the files were to be.
+        name: What they were to be called, as a pattern.
+
+    Raises:
+        OutputError: One cannot be removed.
+    """
+    for left in folder.glob(f".{name}.{'[0-9a-f]' * 2 * _RANDOM_BYTES}.tmp"):
+        try:
+            left.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove '{left}' ({error.strerror or error})") from error
+
+
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}.tmp")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the list of a folder's files is on the disk, where the file system can be asked to."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,9 +1,12 @@
 """The command line, as it is typed and as it answers."""
 
+import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -25,9 +28,9 @@ def gragr(*arguments, folder=None):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -101,7 +104,7 @@ def test_export_writes_all_formats(place, answers):
     printed = answers("export", place / "out", "--cards", 3)
     report = place / "out" / "report"
     assert str(report / "report.html") in printed
-    table = pd.read_parquet(report / "explanations.parquet")
+    table = pd.read_parquet(report / "explanations")
     lines = [json.loads(line) for line in (report / "explanations.jsonl").read_text().splitlines()]
     assert table["node"].tolist() == [line["node"] for line in lines] == list(range(40))
     assert table["rationale"].str.len().gt(0).all()
@@ -111,10 +114,71 @@ def test_export_writes_all_formats(place, answers):
 
 
 def test_export_writes_only_what_is_asked_for(place, answers, tmp_path):
-    answers("export", place / "out", "--nodes", "5,0-2", "--format", "jsonl", "--out", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["explanations.jsonl"]
+    answers("export", place / "out", "--nodes", "5,0-2", "--format", "jsonl", "--out", tmp_path, "--shard-size", 3)
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.name.startswith(".")}
+    shards = {f"explanations/part-0000{shard}.parquet" for shard in (0, 1)}
+    assert written == {"manifest.json", "explanations", *shards, "explanations.jsonl"}
     lines = (tmp_path / "explanations.jsonl").read_text().splitlines()
     assert [json.loads(line)["node"] for line in lines] == [5, 0, 1, 2]
+
+
+def test_an_export_that_is_killed_goes_on_where_it_was(place, answers, tmp_path):
+    """Twice killed as soon as a few shards more are there, then finished."""
+    there = tmp_path / "report" / "explanations"
+    command = ["export", place / "out", "--shard-size", "1", "--format", "jsonl", "--out", tmp_path / "report"]
+    for enough in (3, 12):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "gragr_explain", *map(str, command)],
+            env=os.environ | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1])},
+        )
+        while run.poll() is None and len(list(there.glob("*.parquet"))) < enough:
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL, "the export was over before it could be killed"
+        assert pd.read_parquet(there)["node"].tolist() == list(range(len(list(there.glob("*.parquet")))))
+    finished = {path: path.stat().st_mtime_ns for path in there.glob("*.parquet")}
+    answers(*command)
+    assert pd.read_parquet(there)["node"].tolist() == list(range(40))
+    assert finished.items() <= {path: path.stat().st_mtime_ns for path in there.glob("*.parquet")}.items()
+    assert len((tmp_path / "report" / "explanations.jsonl").read_text().splitlines()) == 40
+    assert [path.name for path in (tmp_path / "report").rglob(".*")] == [".lock"]
+
+
+def test_an_export_of_something_else_is_replaced_only_on_demand(place, answers, fails, tmp_path):
+    command = ["export", place / "out", "--format", "parquet", "--out", tmp_path]
+    answers(*command, "--nodes", "0-4")
+    before = (tmp_path / "explanations" / "part-00000.parquet").read_bytes()
+    assert "another run, which differs in: nodes" in fails(*command, "--nodes", "0-5")
+    assert "differs in: search edges" in fails(*command, "--nodes", "0-4", "--search-edges", 0)
+    assert (tmp_path / "explanations" / "part-00000.parquet").read_bytes() == before
+    answers(*command, "--nodes", "0-5", "--overwrite")
+    assert len(pd.read_parquet(tmp_path / "explanations")) == 6
+
+
+def test_nodes_that_do_not_exist_are_known_before_anything_is_written(place, fails, tmp_path):
+    assert "expected nodes in [0, 39], got 40" in fails(
+        "export", place / "out", "--nodes", "0-40", "--out", tmp_path / "new"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_address_without_workers(place, fails, tmp_path):
+    assert "--workers" in fails("export", place / "out", "--address", "auto", "--out", tmp_path / "new")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the package ray is not installed")
+def test_an_export_by_workers_is_that_of_one_process(place, answers, tmp_path):
+    answers("export", place / "out", "--format", "parquet", "--out", tmp_path / "one")
+    many = ["--workers", 2, "--shard-size", 20, "--format", "parquet", "--out", tmp_path / "many"]
+    run = gragr("export", "out", *many, folder=place)
+    assert run.returncode == 0, run.stderr
+    one, many = (pd.read_parquet(tmp_path / folder / "explanations") for folder in ("one", "many"))
+    assert one["node"].tolist() == many["node"].tolist()
+    assert one["rationale"].tolist() == many["rationale"].tolist()
+    assert sorted(path.name for path in (tmp_path / "many").rglob("*.parquet")) == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
 
 
 def test_a_mistake_is_one_line_on_standard_error(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,11 @@ from gragr_explain.cli._terminal import console, print_dataset, print_rationale,
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from gragr_explain.datasets import GraphDataset
     from gragr_explain.explain import NodeExplanations
+    from gragr_explain.training import GraGR
+
+_CARDS = 24
 
 
 def demo(
@@ -27,8 +32,9 @@ def demo(
     1,797 pictures of digits are the nodes of a graph, each joined to the ten
     most similar. A GCN learns to read them while its gradients are recorded and
     their conflicts corrected. The page then shows, for any digit, the pixels
-    and the other digits that made the model say what it says. Nothing is
-    downloaded.
+    and the other digits that made the model say what it says. The texts on the
+    page's cards are written by the small language model in the package, those
+    of the other digits by a template. Nothing is downloaded.
 
     Examples:
         gragr-explain demo
@@ -41,6 +47,7 @@ def demo(
     from gragr_explain.datasets import load_dataset
     from gragr_explain.explain import explain_many
     from gragr_explain.files import check_writable
+    from gragr_explain.report import choose_cards
     from gragr_explain.training import GraGR
 
     check_writable(out)
@@ -52,13 +59,15 @@ def demo(
     save_checkpoint(trained, out, dataset=dataset.name)
     explainer = make_explainer(trained, dataset, make_writer(None))
     explanations = explain_many(explainer, dataset.data, progress=show_progress())
+    three = _three(explanations, dataset.data)
+    explanations = _worded(trained, dataset, explanations, {*choose_cards(explanations, _CARDS), *three.values()})
     console.print(f"{len(explanations):,} nodes explained; writing the page ...")
     paths = write_report(
-        trained, dataset, explanations, out, title="How a graph network learned to read digits", cards=24
+        trained, dataset, explanations, out, title="How a graph network learned to read digits", cards=_CARDS
     )
 
     console.print(f"\n{describe_accuracy(trained, dataset)}\n")
-    for name, row in _three(explanations, dataset.data).items():
+    for name, row in three.items():
         console.print(Text(name, style="bold"))
         print_rationale(explanations, row)
     console.print(f"the page: {paths['html'].resolve()}", soft_wrap=True)
@@ -76,3 +85,21 @@ def _three(explanations: NodeExplanations, data: Data) -> dict[str, int]:
         "A wrong one": surest_first[~right],
     }
     return {name: int(nodes[0]) for name, nodes in chosen.items() if nodes.numel()}
+
+
+def _worded(trained: GraGR, dataset: GraphDataset, explanations: NodeExplanations, read: set[int]) -> NodeExplanations:
+    """Explanations of all nodes with the texts that a person will read by a language model, where there is one."""
+    from gragr_explain.cli._work import EMBEDDED, make_explainer, make_writer
+    from gragr_explain.errors import LanguageModelError
+    from gragr_explain.explain import explain_many
+
+    try:
+        writer = make_writer(EMBEDDED)
+    except LanguageModelError as error:
+        console.print(f"a template writes all texts. {error}")
+        return explanations
+    worded = explain_many(make_explainer(trained, dataset, writer), dataset.data, sorted(read), progress=False)
+    rationales = dict(enumerate(explanations.rationales)) | dict(zip(sorted(read), worded.rationales, strict=True))
+    written = sum(not rationale.replaced for rationale in worded.rationales)
+    console.print(f"{written} of {len(read)} texts to read are written by a language model, the others by a template")
+    return replace(explanations, rationales=list(rationales.values()))

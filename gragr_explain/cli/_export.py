@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,46 +32,87 @@ def export(
     ] = None,
     format_: Annotated[
         list[Format] | None,
-        typer.Option("--format", help="Write only this; may be given several times.", show_default=False),
+        typer.Option(
+            "--format",
+            help="Write only this beside the Parquet shards; may be given several times.",
+            show_default=False,
+        ),
     ] = None,
     cards: Annotated[int, typer.Option(min=0, help="How many nodes the page shows in detail.")] = 24,
     llm: LanguageModel = None,
+    search_edges: Annotated[
+        int,
+        typer.Option(min=0, help="How many supporting edges to search for; 0 takes the gradients as they are, faster."),
+    ] = 10,
+    shard_size: Annotated[int, typer.Option(min=1, help="How many nodes a Parquet shard holds.")] = 4096,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain with so many processes, by Ray.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="The Ray cluster of the workers, such as auto or ray://host:10001; without it, this machine.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Explain many nodes, and write the explanations as a table and as a page.
 
-    explanations.parquet and explanations.jsonl have one row a node: its
+    explanations/ holds a Parquet table in shards, with one row a node: its
     prediction, psi, the edges and features that support it, its rationale.
-    report.html is one file that needs no network: where conflict lies in the
-    graph, how psi is distributed, how training went, and cards of the nodes
-    most worth a look.
+    explanations.jsonl is the same as JSON lines. report.html is one file that
+    needs no network: where conflict lies in the graph, how psi is distributed,
+    how training went, and cards of the nodes most worth a look.
+
+    Shards are written while nodes are explained, in memory that does not grow
+    with their number. Stopped at any moment and started again, the export goes
+    on where it was. On several machines, --out and the model are in a folder
+    that all of them see.
 
     Examples:
         gragr-explain export out
         gragr-explain export out --nodes 0,5,10-20 --cards 13 --out few
-        gragr-explain export out --format parquet
+        gragr-explain export out --format parquet --search-edges 0
         gragr-explain export out --nodes 0-99 --llm path/to/a/language-model
+        gragr-explain export out --workers 8 --address auto
     """
     from gragr_explain.checkpoint import load_checkpoint
-    from gragr_explain.cli._work import make_explainer, make_writer, write_report
+    from gragr_explain.cli._work import Loader, make_explainer, make_writer, write_report
     from gragr_explain.datasets import load_dataset
-    from gragr_explain.explain import explain_many
-    from gragr_explain.files import check_writable
+    from gragr_explain.errors import InvalidArgumentError
+    from gragr_explain.streaming import export_on_ray, read_explanations, stream_export
 
+    if address is not None and workers is None:
+        raise InvalidArgumentError("expected --workers with --address, got none")
     checkpoint = load_checkpoint(folder)
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = None if nodes is None else parse_nodes(nodes, dataset.data.x.size(0))
-    place = check_writable(folder / "report" if out is None else out)
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm))
-    explanations = explain_many(explainer, dataset.data, index, progress=show_progress())
-    console.print(f"{len(explanations):,} nodes explained; writing ...")
-    paths = write_report(
-        checkpoint.trained,
-        dataset,
-        explanations,
-        place,
-        title=f"{type(checkpoint.trained.model).__name__} on {Path(dataset.name).name}, node by node",
-        cards=cards,
-        formats=[kind.value for kind in format_ or Format],
-    )
+    place = folder / "report" if out is None else out
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges)
+    task = explainer, dataset.data, place, index
+    options: dict[str, Any] = {"shard_size": shard_size, "overwrite": overwrite, "progress": show_progress()}
+    if workers is None:
+        written = stream_export(*task, **options)
+    else:
+        where = llm if llm is None or not Path(llm).exists() else str(Path(llm).resolve())
+        load = Loader(folder.resolve(), where, search_edges)
+        written = export_on_ray(*task, load=load, workers=workers, address=address, **options)
+    console.print(f"{written.manifest.num_nodes:,} nodes explained:")
+    paths = {"parquet": written.table}
+    formats = format_ or list(Format)
+    if Format.JSONL in formats:
+        paths["jsonl"] = written.write_jsonl()
+    if Format.HTML in formats:
+        paths |= write_report(
+            checkpoint.trained,
+            dataset,
+            read_explanations(written, explainer, dataset.data),
+            place,
+            title=f"{type(checkpoint.trained.model).__name__} on {Path(dataset.name).name}, node by node",
+            cards=cards,
+            formats=["html"],
+        )
     for kind, path in paths.items():
         console.print(f"  {kind:<8} {path}", soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 
 from gragr_explain import __version__
 from gragr_explain.cli._demo import demo
+from gragr_explain.cli._edit import edit
 from gragr_explain.cli._explain import explain
 from gragr_explain.cli._export import export
 from gragr_explain.cli._train import train
@@ -53,12 +54,13 @@ def _about(
         gragr-explain train Cora --out out
         gragr-explain explain out 17
         gragr-explain export out
+        gragr-explain edit out 17 --label 3
 
     Each command has its own --help with examples.
     """
 
 
-for _command in (demo, train, explain, export):
+for _command in (demo, train, explain, export, edit):
     app.command()(_command)
 
 

@@ -18,9 +18,10 @@ LanguageModel: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--llm",
-        metavar="FOLDER|ID",
-        help="Let a local language model write the rationales: its folder, or its id on the Hugging Face hub. Every "
-        "number it writes is checked. Without it, a template writes them.",
+        metavar="embedded|FOLDER|ID",
+        help="Let a local language model write the rationales: the embedded one, which comes with the package, or "
+        "one by its folder, or by its id on the Hugging Face hub. What it writes is checked against the numbers. "
+        "Without it, a template writes them.",
         show_default=False,
     ),
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
-from gragr_explain.datasets import GraphDataset
+from gragr_explain.checkpoint import load_checkpoint
+from gragr_explain.datasets import GraphDataset, load_dataset
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.explain import GradientContextExplainer, NodeExplanations
 from gragr_explain.inputs import forward_arguments
@@ -17,13 +20,39 @@ from gragr_explain.rationale import LLMWriter, TemplateWriter, Writer
 from gragr_explain.report import choose_cards, export
 from gragr_explain.training import GraGR
 
+EMBEDDED = "embedded"
+"""What the command line calls the language model in the package."""
+
 
 def make_writer(llm: str | None) -> Writer:
     """The writer of rationales: a local language model where one is named, else the template."""
-    return TemplateWriter() if llm is None else LLMWriter(llm)
+    if llm is None:
+        return TemplateWriter()
+    return LLMWriter(None if llm == EMBEDDED else llm)
 
 
-def make_explainer(trained: GraGR, dataset: GraphDataset, writer: Writer) -> Explainer:
+@dataclass(frozen=True)
+class Loader:
+    """Loads what is needed to explain a trained model's predictions, on this machine or on a worker's.
+
+    Attributes:
+        folder: The folder that the model was saved in.
+        llm: The language model that writes rationales, where one is named.
+        search_edges: How many supporting edges to search for.
+    """
+
+    folder: Path
+    llm: str | None
+    search_edges: int
+
+    def __call__(self) -> tuple[Explainer, Data]:
+        """The explainer and the graph."""
+        checkpoint = load_checkpoint(self.folder)
+        dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
+        return make_explainer(checkpoint.trained, dataset, make_writer(self.llm), self.search_edges), dataset.data
+
+
+def make_explainer(trained: GraGR, dataset: GraphDataset, writer: Writer, search_edges: int = 10) -> Explainer:
     """An explainer of a model's predictions for the nodes of a data set."""
     if trained.model.in_channels != dataset.data.num_features:
         raise InvalidArgumentError(
@@ -33,7 +62,10 @@ def make_explainer(trained: GraGR, dataset: GraphDataset, writer: Writer) -> Exp
     return Explainer(
         model=trained,
         algorithm=GradientContextExplainer(
-            writer=writer, class_names=dataset.class_names, feature_names=dataset.feature_names
+            writer=writer,
+            search_edges=search_edges,
+            class_names=dataset.class_names,
+            feature_names=dataset.feature_names,
         ),
         explanation_type="model",
         node_mask_type="attributes",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from gragr_explain.explain._edge_gradient import EdgeGradientExplainer
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
-from gragr_explain.explain._many import explain_many
+from gragr_explain.explain._many import explain_many, explain_parts
 from gragr_explain.explain._occlusion import OcclusionExplainer
 from gragr_explain.explain._result import GraphExplanations, NodeExplanations
 
@@ -21,6 +21,7 @@ __all__ = [
     "NodeExplanations",
     "OcclusionExplainer",
     "explain_many",
+    "explain_parts",
     "input_gradients",
     "layer_gradients",
 ]

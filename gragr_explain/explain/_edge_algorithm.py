@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.inputs import check_graph
 
@@ -64,12 +65,8 @@ class EdgeAlgorithm(ExplainerAlgorithm):
         check_graph(x, edge_index)
         if self.explainer_config.node_mask_type is not None and not x.is_floating_point():
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             evidence, node_evidence = self._evidence(model, x, edge_index, target, index, kwargs)
-        finally:
-            model.train(was_training)
 
         explanation = Explanation(edge_evidence=evidence.sum(0))
         if self.level == "layer":

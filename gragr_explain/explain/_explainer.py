@@ -11,14 +11,18 @@ from torch_geometric.explain import ExplainerAlgorithm, Explanation
 from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
 
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.explain._change import changes
 from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
-from gragr_explain.explain._facts import output_facts, top_edges, top_features
+from gragr_explain.explain._evaluation import evaluating
+from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
 from gragr_explain.explain._found import Found
 from gragr_explain.explain._gradients import input_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask, use_mask
 from gragr_explain.explain._memo import Memo
+from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
+from gragr_explain.explain._notebook import explanation_html
 from gragr_explain.explain._objective import support
 from gragr_explain.explain._search import search
 from gragr_explain.explain._trials import UnionTrials
@@ -26,7 +30,7 @@ from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage
 from gragr_explain.history import GradientHistory, find_history
 from gragr_explain.inputs import check_graph, check_index
-from gragr_explain.rationale import Rationale, TemplateWriter, Writer
+from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
@@ -35,9 +39,17 @@ _MEMORY = 512 * 2**20
 class GradientExplanation(Explanation):
     """An explanation with texts, which belong to outputs and stay whole where PyG selects edges."""
 
+    @property
+    def change(self) -> ChangeFact | None:
+        """What is predicted without the strongest edges, ``None`` where it was not measured."""
+        return self["change"] if "change" in self._store else None
+
     def is_edge_attr(self, key: str) -> bool:
         """Whether an entry has a value for each edge."""
         return not key.startswith("rationale") and super().is_edge_attr(key)
+
+    def _repr_html_(self) -> str:
+        return explanation_html(self)
 
 
 class GradientContextExplainer(ExplainerAlgorithm):
@@ -66,6 +78,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
       gradients of the model's own outputs, where nothing was recorded;
     - ``embedding``, the Reasoner's embeddings (eq. 16), ``[num_nodes, embedding_channels]``;
     - ``edge_evidence`` and ``node_evidence``, the signed evidence from which the masks are made;
+    - ``change``, what is predicted without the edges that support the output most, a
+      :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges without which it
+      is another class or, where it never is, the most. ``None`` for regression, for several outputs, and where no
+      edge supports the output;
     - ``rationale``, the text of the explanation (eq. 17), and ``rationale_replaced``, whether it stands in for a text
       of a language model that claimed what the explanation does not support; lists for several outputs.
 
@@ -83,6 +99,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         writer: Who writes rationales; by default a template. See :class:`~gragr_explain.rationale.LLMWriter`.
         class_names: Names of the classes, for rationales.
         feature_names: Names of the features, for rationales.
+        node_names: Names of the nodes, for rationales. A name that several nodes have gets the node's number.
 
     Raises:
         InvalidTypeError: If ``history`` is no history, or ``writer`` cannot be called.
@@ -117,6 +134,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         writer: Writer | None = None,
         class_names: Sequence[str] | None = None,
         feature_names: Sequence[str] | None = None,
+        node_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if not (history is None or history is False or isinstance(history, GradientHistory)):
@@ -141,7 +159,13 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self.writer = TemplateWriter() if writer is None else writer
         self.class_names = class_names
         self.feature_names = feature_names
+        self.node_names = None if node_names is None else distinct_names(node_names)
         self._memo: Memo[ModelContext] = Memo()
+
+    @property
+    def names(self) -> Names:
+        """What rationales call classes, features and nodes."""
+        return Names(self.class_names, self.feature_names, self.node_names)
 
     def supports(self) -> bool:
         """Every explanation type, mask type, mode, task level and return type of PyG is supported."""
@@ -171,14 +195,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
         Raises:
             InvalidTypeError: If an input is of the wrong type, or a graph is heterogeneous.
             InvalidGraphError: If the graph cannot be used.
-            InvalidArgumentError: If there is not a name for each feature, where they have names.
+            InvalidArgumentError: If there is not a name for each feature or for each node, where they have names.
             InvalidIndexError: If the index is out of range.
             UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
             HistoryMismatchError: If the history was recorded on another graph.
         """
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             shared = self.context(model, x, edge_index, target=target, **kwargs)
             chosen = check_index(index, shared.output.size(0), x.device)
             if chosen is not None and chosen.numel() == 1 and shared.parts is not None:
@@ -186,10 +208,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
                 found = self.explain_nodes(model, inputs, chosen, target, shared).whole(inputs)
             else:
                 found = self._explain_whole(model, x, edge_index, target, chosen, shared, kwargs)
-        finally:
-            model.train(was_training)
 
         explanation = GradientExplanation(edge_evidence=found.edges)
+        explanation._names = self.names
         if self.explainer_config.edge_mask_type is not None:
             explanation.edge_mask = found.edge_mask
         if self.explainer_config.node_mask_type is not None:
@@ -198,7 +219,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
-        written = self._rationales(chosen, target, shared, found.edge_mask, found.features)
+        change = change_fact(found.changes[0], self.names) if len(found.changes) == 1 else None
+        explanation["change"] = change
+        written = self._rationales(chosen, target, shared, found, change)
         texts, replaced = [each.text for each in written], [each.replaced for each in written]
         explanation.rationale = texts[0] if len(written) == 1 else texts
         explanation.rationale_replaced = replaced[0] if len(written) == 1 else replaced
@@ -218,6 +241,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         if self.feature_names is not None and len(self.feature_names) < x[0].numel():
             raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(self.feature_names)}")
+        if self.node_names is not None and len(self.node_names) != x.size(0):
+            raise InvalidArgumentError(f"expected {x.size(0)} node_names, got {len(self.node_names)}")
         history = find_history(model) if self.history is None else self.history or None
         explanation_type = self.explainer_config.explanation_type
         sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]
@@ -271,31 +296,37 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges = edges if factor is None else edges * factor
         features = features.contiguous().mul_(part.union.x)
         at_once = 1 if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
-        mask = self.edge_mask(model, part.shared(), edges, explained, factor, at_once)
+        trials = self.trials(model, part.shared(), explained, at_once)
+        mask = self.edge_mask(trials, edges, factor)
         if self.evidence == "uses":  # the other direction of an edge is where it is in the whole graph
             ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
             mask = use_mask(mask, ends, part.ego.heard, part.ego.edge_graph)
-        return Found(edges, features, mask, part)
+        changed = changes(trials, mask, shared.prediction[part.ego.node[part.ego.centre]])
+        return Found(edges, features, mask, changed, part)
 
-    def edge_mask(
-        self, model: nn.Module, union: Union, evidence: Tensor, target: Tensor, factor: Tensor | None, at_once: int
-    ) -> Tensor:
-        """The mask of the edges of several outputs, each with a part of the graph of its own.
-
-        What is used is not yet the same for both directions of an edge.
+    def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int) -> UnionTrials:
+        """Several outputs, each with a part of the graph of its own, under masks of their edges.
 
         Args:
             model: The model, in evaluation mode.
             union: The graph.
-            evidence: Signed evidence of its edges, ``[num_edges]``.
             target: The target of each output, ``[num_parts, *]``.
-            factor: What gradients of edges are multiplied with, ``[num_edges]``.
             at_once: How many copies of the graph a pass may take.
         """
-        if union.num_edges == 0 or (self.evidence == "supports" and self.search_edges == 0):
-            return support_mask(evidence, union.edge_part)
-        explanation_type = self.explainer_config.explanation_type
-        trials = UnionTrials(model, union, target, self.model_config, explanation_type, at_once)
+        return UnionTrials(model, union, target, self.model_config, self.explainer_config.explanation_type, at_once)
+
+    def edge_mask(self, trials: UnionTrials, evidence: Tensor, factor: Tensor | None) -> Tensor:
+        """The mask of the edges of several outputs.
+
+        What is used is not yet the same for both directions of an edge.
+
+        Args:
+            trials: The outputs.
+            evidence: Signed evidence of their edges, ``[num_edges]``.
+            factor: What gradients of edges are multiplied with, ``[num_edges]``.
+        """
+        if evidence.numel() == 0 or (self.evidence == "supports" and self.search_edges == 0):
+            return support_mask(evidence, trials.edge_part)
         if self.evidence == "uses":
             return usage(trials) if factor is None else usage(trials) * factor
         classes = self.model_config.mode != ModelMode.regression
@@ -318,17 +349,22 @@ class GradientContextExplainer(ExplainerAlgorithm):
         )
         factor = self._factor(shared)
         edges = edges if factor is None else edges * factor
-        if wanted.numel() == 1 and (self.search_edges or self.evidence == "uses"):
-            arguments = with_batch(model, x, kwargs, self.model_config.task_level)
-            place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
-            union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
+        if wanted.numel() != 1:
+            mask = use_mask(edges, edge_index) if self.evidence == "uses" else support_mask(edges)
+            return Found(edges, features * x, mask, [None] * wanted.numel())
+        arguments = with_batch(model, x, kwargs, self.model_config.task_level)
+        place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
+        union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
+        largest = None
+        if self.search_edges or self.evidence == "uses":
             largest = messages_of_a_copy(model, union, union, shared.output[wanted])
-            size = 4 * (2 * x.numel() + 3 * (largest or 0))
-            at_once = 1 if largest is None else max(1, _MEMORY // max(size, 1))
-            mask = self.edge_mask(model, union, edges, target[wanted], factor, at_once)
-        else:
-            mask = edges if self.evidence == "uses" else support_mask(edges)
-        return Found(edges, features * x, use_mask(mask, edge_index) if self.evidence == "uses" else mask)
+        size = 4 * (2 * x.numel() + 3 * (largest or 0))
+        at_once = 1 if largest is None else max(1, _MEMORY // max(size, 1))
+        trials = self.trials(model, union, target[wanted], at_once)
+        mask = self.edge_mask(trials, edges, factor)
+        if self.evidence == "uses":
+            mask = use_mask(mask, edge_index)
+        return Found(edges, features * x, mask, changes(trials, mask, shared.prediction[wanted]))
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)
@@ -340,35 +376,21 @@ class GradientContextExplainer(ExplainerAlgorithm):
         return shared.attention[edges] ** self.history_weight
 
     def _rationales(
-        self,
-        chosen: Tensor | None,
-        target: Tensor,
-        shared: ModelContext,
-        edge_mask: Tensor,
-        node_evidence: Tensor,
+        self, chosen: Tensor | None, target: Tensor, shared: ModelContext, found: Found, change: ChangeFact | None
     ) -> list[Rationale]:
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
-        alone = len(outputs) == 1
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
-        own = alone or level != ModelTaskLevel.node
+        own = len(outputs) == 1 or level != ModelTaskLevel.node
         # of a mask that several nodes share, only what arrives at a node surely speaks for it
         arriving = torch.argsort(shared.messages[1], stable=True)
-        ends = torch.bincount(shared.messages[1], minlength=node_evidence.size(0)).cumsum(0).tolist()
-        facts = []
+        ends = torch.bincount(shared.messages[1], minlength=found.features.size(0)).cumsum(0).tolist()
+        edges, features = [], []
         for output in outputs:
-            edges = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
-            evidence = node_evidence.sum(0) if own else node_evidence[output]
-            facts.append(
-                output_facts(
-                    output,
-                    level.value,
-                    shared,
-                    top_edges(edge_mask[edges], shared.messages[:, edges], 10),
-                    top_features(support_mask(evidence.reshape(-1)), 10),
-                    label=int(target[output]) if phenomenon and shared.confidence is not None else None,
-                    class_names=self.class_names,
-                    feature_names=self.feature_names,
-                )
-            )
-        return self.writer(facts)
+            near = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
+            evidence = found.features.sum(0) if own else found.features[output]
+            edges.append(top_edges(found.edge_mask[near], shared.messages[:, near], 10))
+            features.append(top_features(support_mask(evidence.reshape(-1)), 10))
+        labels = target.reshape(-1)[list(outputs)].tolist() if phenomenon and shared.confidence is not None else None
+        changes = [change] * len(outputs)
+        return self.writer(output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names))

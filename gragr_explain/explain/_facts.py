@@ -3,118 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from gragr_explain.context import FEATURES, GradientContext
+from gragr_explain.context import FEATURES, ROLES, GradientContext
+from gragr_explain.explain._change import Change
 from gragr_explain.explain._context import ModelContext
-from gragr_explain.rationale import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact
-
-Edge = tuple[int, int, float]
-"""An edge that supports an output: source, target, and weight in ``(0, 1]``."""
-
-Feature = tuple[int, float]
-"""A feature that supports an output: its column, and weight in ``(0, 1]``."""
+from gragr_explain.explain._names import Names
+from gragr_explain.explain._strongest import Edge, Feature
+from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact
 
 _NAMED = 5
 
 
 def output_facts(
-    output: int,
+    outputs: Sequence[int],
     subject: str,
     shared: ModelContext,
-    edges: Sequence[Edge],
-    features: Sequence[Feature],
-    *,
-    label: int | None = None,
-    class_names: Sequence[str] | None = None,
-    feature_names: Sequence[str] | None = None,
-) -> Facts:
-    """The facts of one explained output.
+    edges: Sequence[Sequence[Edge]],
+    features: Sequence[Sequence[Feature]],
+    changes: Sequence[ChangeFact | None],
+    labels: Sequence[int] | None,
+    names: Names,
+) -> list[Facts]:
+    """The facts of explained outputs of one graph.
 
     Args:
-        output: Which output of the model.
-        subject: What it is about, ``"node"``, ``"edge"`` or ``"graph"``. Only nodes have a psi.
+        outputs: Which outputs of the model.
+        subject: What they are about, ``"node"``, ``"edge"`` or ``"graph"``. Only nodes have a psi.
         shared: The model on its graph.
-        edges: The edges that support the output, strongest first.
-        features: The features that support it, strongest first.
-        label: The true class, where it is known.
-        class_names: Names of the classes.
-        feature_names: Names of the features.
+        edges: For each output, the edges that support it, strongest first.
+        features: For each output, the features that support it, strongest first.
+        changes: For each output, what is predicted without its strongest edges.
+        labels: The true classes, where they are known; -1 for one that is not.
+        names: What texts call classes, features and nodes.
     """
-    named = partial(class_name, class_names)
     is_node, is_class = subject == "node", shared.confidence is not None
-    facts = prediction_facts(
-        f"{subject} {output}",
-        shared.prediction[output],
-        float(shared.confidence[output]) if shared.confidence is not None else None,
-        [
-            NeighbourFact(f"node {node}", weight, named(int(shared.prediction[node])) if is_node and is_class else None)
-            for node, weight in supporting_nodes(edges, output if is_node else None)[:_NAMED]
-        ],
+    rows = torch.tensor(outputs, dtype=torch.long, device=shared.output.device)
+    supporters = [
+        supporting_nodes(found, output if is_node else None)[:_NAMED]
+        for output, found in zip(outputs, edges, strict=True)
+    ]
+    near = [node for found in supporters for node, _ in found]
+    classes = shared.prediction[rows.new_tensor(near)].tolist() if is_node and is_class else []
+    predicted = dict(zip(near, map(names.of_class, classes), strict=False))
+    neighbours = [
+        [NeighbourFact(names.of_node(node), weight, predicted.get(node)) for node, weight in found]
+        for found in supporters
+    ]
+    psi, roles = psi_facts(shared.gradients, rows) if is_node else ([()] * len(outputs), [None] * len(outputs))
+    return prediction_facts(
+        [names.of_node(output) if is_node else f"{subject} {output}" for output in outputs],
+        shared.prediction[rows],
+        None if shared.confidence is None else shared.confidence[rows],
+        neighbours,
         features,
+        changes,
+        labels,
+        names,
         source=shared.gradients.source,
-        label=label,
-        class_names=class_names,
-        feature_names=feature_names,
+        psi=psi,
+        roles=roles,
     )
-    if not is_node:
-        return facts
-    return replace(facts, psi=psi_facts(shared.gradients, output), role=shared.gradients.role(output))
 
 
 def prediction_facts(
-    subject: str,
+    subjects: Sequence[str],
     prediction: Tensor,
-    confidence: float | None,
-    neighbours: Sequence[NeighbourFact],
-    features: Sequence[Feature],
+    confidence: Tensor | None,
+    neighbours: Sequence[Sequence[NeighbourFact]],
+    features: Sequence[Sequence[Feature]],
+    changes: Sequence[ChangeFact | None],
+    labels: Sequence[int] | None,
+    names: Names,
     *,
     source: str,
-    label: int | None = None,
-    class_names: Sequence[str] | None = None,
-    feature_names: Sequence[str] | None = None,
-) -> Facts:
-    """The facts of a prediction of which no psi is known.
+    psi: Sequence[tuple[PsiFact, ...]] | None = None,
+    roles: Sequence[str | None] | None = None,
+) -> list[Facts]:
+    """The facts of predictions.
 
     Args:
-        subject: What was predicted, for example ``"graph 3"``.
-        prediction: A class or, for regression, numbers.
-        confidence: The probability of the class; ``None`` for regression.
-        neighbours: What is to be said of the nodes whose messages support the prediction, strongest first.
-        features: The features that support it, strongest first.
+        subjects: What was predicted, for example ``"graph 3"``.
+        prediction: Classes or, for regression, numbers, ``[num_predictions, *]``.
+        confidence: The probabilities of the classes, ``[num_predictions]``; ``None`` for regression.
+        neighbours: What is to be said of the nodes whose messages support each prediction, strongest first.
+        features: The features that support each, strongest first.
+        changes: What is predicted without the strongest edges of each.
+        labels: The true classes, where they are known; -1 for one that is not.
+        names: What texts call classes and features.
         source: Where the gradients are from.
-        label: The true class, where it is known.
-        class_names: Names of the classes.
-        feature_names: Names of the features.
+        psi: psi of each, where it is known.
+        roles: The role of each, where it is known.
     """
-    return Facts(
-        subject=subject,
-        prediction=_number(prediction) if confidence is None else class_name(class_names, int(prediction)),
-        confidence=confidence,
-        label=None if label is None or label < 0 else class_name(class_names, label),
-        psi=(),
-        role=None,
-        source=source,
-        neighbours=tuple(neighbours),
-        features=tuple(
-            FeatureFact(str(feature_names[column]) if feature_names is not None else f"feature {column}", weight)
-            for column, weight in features[:_NAMED]
-        ),
+    count = len(subjects)
+    shown = [_number(row) for row in prediction] if confidence is None else map(names.of_class, prediction.tolist())
+    columns = (
+        subjects,
+        shown,
+        [None] * count if confidence is None else confidence.tolist(),
+        [None] * count if labels is None else [names.of_class(label) if label >= 0 else None for label in labels],
+        [()] * count if psi is None else psi,
+        [None] * count if roles is None else roles,
+        [source] * count,
+        map(tuple, neighbours),
+        [tuple(FeatureFact(names.of_feature(at), weight) for at, weight in row[:_NAMED]) for row in features],
+        changes,
     )
+    return [Facts(*row) for row in zip(*columns, strict=True)]
 
 
-def psi_facts(gradients: GradientContext, node: int) -> tuple[PsiFact, ...]:
-    """A node's psi, each entry with its rank in the graph and the third that the rank is in."""
-    facts = []
-    rows = [table[node].tolist() for table in (gradients.psi, gradients.valid, gradients.rank)]
-    for name, value, valid, rank in zip(FEATURES, *rows, strict=True):
-        band = BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)] if valid else None
-        facts.append(PsiFact(name, value, valid, rank if valid else None, band))
-    return tuple(facts)
+def change_fact(change: Change | None, names: Names) -> ChangeFact | None:
+    """What a rationale may state of a change."""
+    return change and ChangeFact(change.removed, names.of_class(change.prediction), change.confidence)
+
+
+def psi_facts(gradients: GradientContext, nodes: Tensor) -> tuple[list[tuple[PsiFact, ...]], list[str | None]]:
+    """The psi of some nodes, each entry with its rank in the graph and the third the rank is in, and their roles."""
+    facts, roles = [], []
+    tables = (table[nodes].tolist() for table in (gradients.psi, gradients.valid, gradients.rank))
+    for row in zip(*tables, strict=True):
+        entries = {
+            name: PsiFact(name, value, valid, rank if valid else None, _band(rank) if valid else None)
+            for name, value, valid, rank in zip(FEATURES, *row, strict=True)
+        }
+        facts.append(tuple(entries.values()))
+        roles.append(ROLES[entries["role"].value] if entries["role"].valid else None)
+    return facts, roles
+
+
+def _band(rank: float) -> str:
+    return BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)]
 
 
 def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int, float]]:
@@ -144,11 +164,6 @@ def _strongest(mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
     positive = mask.nonzero().view(-1)
     order = torch.argsort(mask[positive], descending=True, stable=True)[:count]
     return mask[positive[order]], positive[order]
-
-
-def class_name(names: Sequence[str] | None, number: int) -> str:
-    """What a class is called; ``class 3`` where it has no name."""
-    return str(names[number]) if names is not None and 0 <= number < len(names) else f"class {number}"
 
 
 def _number(value: Tensor) -> str:

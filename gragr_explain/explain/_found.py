@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gragr_explain.explain._change import Change
 from gragr_explain.explain._node_parts import Inputs, Part
 
 
@@ -17,12 +18,14 @@ class Found:
         edges: Signed evidence of edges, ``[num_edges]``.
         features: Signed evidence of the features of nodes, in the shape of ``x``.
         edge_mask: The mask of the edges, ``[num_edges]``.
+        changes: For each output, what is predicted without its strongest edges, where that was measured.
         part: The part; ``None`` for the whole graph.
     """
 
     edges: Tensor
     features: Tensor
     edge_mask: Tensor
+    changes: list[Change | None]
     part: Part | None = None
 
     def whole(self, inputs: Inputs) -> Found:
@@ -36,4 +39,5 @@ class Found:
             edges=self.edges.new_zeros(num_edges).index_copy_(0, edge, self.edges),
             features=features.index_copy_(0, node, self.features),
             edge_mask=self.edge_mask.new_zeros(num_edges).index_copy_(0, edge, self.edge_mask),
+            changes=self.changes,
         )

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 from torch_geometric.explain import Explainer
-from torch_geometric.explain.config import ExplanationType, ModelTaskLevel
+from torch_geometric.explain.config import ModelTaskLevel
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
-from gragr_explain.explain._context import ModelContext
+from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._explainer import GradientContextExplainer
-from gragr_explain.explain._facts import Edge, Feature, output_facts
 from gragr_explain.explain._many_graphs import explain_graphs
-from gragr_explain.explain._node_parts import Inputs
+from gragr_explain.explain._many_nodes import NodeJob
 from gragr_explain.explain._result import GraphExplanations, NodeExplanations
-from gragr_explain.explain._strongest import strongest_edges, strongest_features
-from gragr_explain.explain._union import sums_of_parts
-from gragr_explain.history import message_passing_layers
-from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
-
-_AT_MOST_AT_ONCE = 64
 
 
 @overload
@@ -90,13 +80,15 @@ def explain_many(
 
     Raises:
         InvalidTypeError: If the explainer's algorithm is another, or an input of the wrong type.
-        InvalidArgumentError: If the explainer is for edges, or a number is not positive.
+        InvalidArgumentError: If the explainer is for edges, a number is not positive, or there is not a name for each
+            feature or node, where they have names.
         InvalidGraphError: If a graph cannot be used, or the graphs are not of one kind.
         UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
         InvalidIndexError: If a node is not in the graph, or a graph not in the sequence.
         HistoryMismatchError: If the history was recorded on another graph.
 
     Example:
+        >>> import torch
         >>> from torch_geometric.nn import GCN
         >>> data = Data(x=torch.rand(4, 3), edge_index=torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]))
         >>> explainer = Explainer(
@@ -110,134 +102,94 @@ def explain_many(
         >>> len(explain_many(explainer, data, [0, 3], progress=False))
         2
     """
-    algorithm = explainer.algorithm
+    levels = (ModelTaskLevel.node, ModelTaskLevel.graph)
+    options = {"top_edges": top_edges, "top_features": top_features, "memory_mb": memory_mb}
+    algorithm = _checked_algorithm(explainer, levels, options)
+    if explainer.model_config.task_level == ModelTaskLevel.graph:
+        return explain_graphs(explainer, algorithm, data, index, progress=progress, **options)
+    job = NodeJob.prepare(explainer, algorithm, data, index)
+    with _progress(job, progress) as bar:
+        return job.explain(job.nodes, bar, **options)
+
+
+def explain_parts(
+    explainer: Explainer,
+    data: Data,
+    index: Tensor | Sequence[int] | int | None = None,
+    *,
+    part_size: int = 4096,
+    top_edges: int = 10,
+    top_features: int = 10,
+    memory_mb: int = 512,
+    progress: bool = False,
+) -> Iterator[NodeExplanations]:
+    """Explain many nodes of a graph, some thousands at a time, for graphs whose explanations do not fit into memory.
+
+    The model is run on the graph once, by this call; the explanations of the nodes are made part by part, as they are
+    asked for. Put together they are what :func:`explain_many` gives. Between parts, the model is in the mode it was
+    in; its weights and the graph have to stay as they are.
+
+    Args:
+        explainer: A :class:`~torch_geometric.explain.Explainer` for nodes whose algorithm is a
+            :class:`GradientContextExplainer`.
+        data: The graph.
+        index: The nodes to explain; all of them if ``None``.
+        part_size: How many nodes a part has; the last has what is left.
+        top_edges: How many edges to keep for each node, at most.
+        top_features: How many features to keep for each node, at most.
+        memory_mb: How much memory a batch may use, about, beside the model.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The explanations of one part after another, in the order of ``index``; none, where no node is asked for.
+
+    Raises:
+        InvalidArgumentError: If the explainer is not of nodes, or a number is not positive.
+        GragrError: If :func:`explain_many` raises one.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> data = Data(x=torch.rand(4, 3), edge_index=torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]))
+        >>> explainer = Explainer(
+        ...     model=GCN(3, 8, num_layers=2, out_channels=2),
+        ...     algorithm=GradientContextExplainer(),
+        ...     explanation_type="model",
+        ...     node_mask_type="attributes",
+        ...     edge_mask_type="object",
+        ...     model_config=dict(mode="multiclass_classification", task_level="node", return_type="raw"),
+        ... )
+        >>> [part.index.tolist() for part in explain_parts(explainer, data, part_size=3)]
+        [[0, 1, 2], [3]]
+    """
+    options = {"top_edges": top_edges, "top_features": top_features, "memory_mb": memory_mb}
+    algorithm = _checked_algorithm(explainer, (ModelTaskLevel.node,), {**options, "part_size": part_size})
+    job = NodeJob.prepare(explainer, algorithm, data, index)
+
+    def parts() -> Iterator[NodeExplanations]:
+        with _progress(job, progress) as bar:
+            for nodes in job.nodes.split(part_size) if job.nodes.numel() else ():
+                yield job.explain(nodes, bar, **options)
+
+    return parts()
+
+
+def _checked_algorithm(
+    explainer: Explainer, levels: Sequence[ModelTaskLevel], options: dict[str, int]
+) -> GradientContextExplainer:
+    """The algorithm of an explainer of outputs at one of these levels, where all options are positive."""
+    algorithm, level = explainer.algorithm, explainer.model_config.task_level
     if not isinstance(algorithm, GradientContextExplainer):
         raise InvalidTypeError(f"expected an Explainer with a GradientContextExplainer, got {algorithm}")
-    level = explainer.model_config.task_level
-    if level not in (ModelTaskLevel.node, ModelTaskLevel.graph):
-        raise InvalidArgumentError(
-            f"expected an Explainer of a node-level or graph-level model, got one of task level {level.value!r}"
-        )
-    for name, number in (("top_edges", top_edges), ("top_features", top_features), ("memory_mb", memory_mb)):
+    if level not in levels:
+        expected = " or ".join(f"{level.value}-level" for level in levels)
+        got = f"got one of task level {level.value!r}"
+        raise InvalidArgumentError(f"expected an Explainer of a {expected} model, {got}")
+    for name, number in options.items():
         if number < 1:
             raise InvalidArgumentError(f"expected {name} of at least 1, got {number}")
-    if level == ModelTaskLevel.graph:
-        return explain_graphs(explainer, algorithm, data, index, top_edges, top_features, memory_mb, progress)
-    return _explain_nodes(explainer, algorithm, data, index, top_edges, top_features, memory_mb, progress)
+    return algorithm
 
 
-def _explain_nodes(
-    explainer: Explainer,
-    algorithm: GradientContextExplainer,
-    data: Any,
-    index: Any,
-    top_edges: int,
-    top_features: int,
-    memory_mb: int,
-    progress: bool,
-) -> NodeExplanations:
-    """Explain many nodes; see :func:`explain_many`."""
-    check_data(data)
-    message_passing_layers(explainer.model)
-    chosen = check_index(index, data.x.size(0), data.x.device)
-    nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
-
-    was_training = explainer.model.training
-    explainer.model.eval()
-    try:
-        job = _Job.prepare(explainer, algorithm, data)
-        edges: list[list[Edge]] = []
-        features: list[list[Feature]] = []
-        with tqdm(total=nodes.numel(), desc="explaining", unit="node", disable=not progress) as bar:
-            for found_edges, found_features in job.run(nodes, top_edges, top_features, memory_mb):
-                edges += found_edges
-                features += found_features
-                bar.update(len(found_edges))
-    finally:
-        explainer.model.train(was_training)
-
-    shared, label = job.shared, _labels(data, nodes)
-    facts = [
-        output_facts(
-            node,
-            "node",
-            shared,
-            edges[row],
-            features[row],
-            label=None if label is None else int(label[row]),
-            class_names=algorithm.class_names,
-            feature_names=algorithm.feature_names,
-        )
-        for row, node in enumerate(nodes.tolist())
-    ]
-    confidence = shared.confidence
-    return NodeExplanations(
-        index=nodes,
-        prediction=shared.prediction[nodes],
-        confidence=torch.full(nodes.shape, torch.nan, device=nodes.device) if confidence is None else confidence[nodes],
-        label=label,
-        context=shared.gradients,
-        all_predictions=shared.prediction,
-        embedding=shared.embedding[nodes],
-        hidden=shared.hidden,
-        edges=edges,
-        features=features,
-        rationales=algorithm.writer(facts),
-        class_names=algorithm.class_names,
-        feature_names=algorithm.feature_names,
-    )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A model, its graph, and what the explanations of all nodes share."""
-
-    explainer: Explainer
-    algorithm: GradientContextExplainer
-    inputs: Inputs
-    target: Tensor
-    shared: ModelContext
-
-    @classmethod
-    def prepare(cls, explainer: Explainer, algorithm: GradientContextExplainer, data: Data) -> _Job:
-        trial_output(explainer.model, data)  # before PyG runs the model, which would fail in its own way
-        arguments = forward_arguments(explainer.model, data)
-        if explainer.explanation_type == ExplanationType.phenomenon:
-            if data.y is None:
-                raise InvalidGraphError("explaining a phenomenon needs the labels data.y, got none")
-            target = data.y
-        else:
-            target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index, **arguments))
-        shared = algorithm.context(explainer.model, data.x, data.edge_index, target=target, **arguments)
-        return cls(explainer, algorithm, Inputs(data.x, data.edge_index, arguments), target, shared)
-
-    def run(
-        self, nodes: Tensor, top_edges: int, top_features: int, memory_mb: int
-    ) -> Iterator[tuple[list[list[Edge]], list[list[Feature]]]]:
-        """The strongest edges and features of each node, batch by batch."""
-        at_once, start = 1, 0
-        while start < nodes.numel():
-            found = self.algorithm.explain_nodes(
-                self.explainer.model,
-                self.inputs,
-                nodes[start : start + at_once],
-                self.target,
-                self.shared,
-                memory_mb * 2**20,
-            )
-            assert found.part is not None
-            ego = found.part.ego
-            yield (
-                strongest_edges(
-                    found.edge_mask, self.shared.messages[:, ego.edge], ego.edge_graph, ego.num_graphs, top_edges
-                ),
-                strongest_features(sums_of_parts(found.features, found.part.union), top_features),
-            )
-            start, at_once = start + ego.num_graphs, min(2 * ego.num_graphs, _AT_MOST_AT_ONCE)
-
-
-def _labels(data: Data, nodes: Tensor) -> Tensor | None:
-    y: Any = data.y
-    if not isinstance(y, Tensor) or y.is_floating_point() or y.numel() != data.x.size(0):
-        return None
-    return y.view(-1)[nodes]
+def _progress(job: NodeJob, shown: bool) -> tqdm:
+    return tqdm(total=job.nodes.numel(), desc="explaining", unit="node", disable=not shown)

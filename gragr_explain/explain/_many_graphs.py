@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,17 +22,19 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
+from gragr_explain.explain._change import changes as measure_changes
 from gragr_explain.explain._copies import listening
+from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
-from gragr_explain.explain._facts import Edge, Feature, prediction_facts, supporting_nodes
+from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
 from gragr_explain.explain._masks import use_mask
 from gragr_explain.explain._objective import confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
-from gragr_explain.explain._strongest import strongest_edges, strongest_features
+from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
-from gragr_explain.rationale import NeighbourFact
+from gragr_explain.rationale import ChangeFact, NeighbourFact
 
 _AT_MOST_AT_ONCE = 64
 _ROUNDING = 1000
@@ -44,6 +46,7 @@ def explain_graphs(
     algorithm: GradientContextExplainer,
     graphs: Any,
     index: Any,
+    *,
     top_edges: int,
     top_features: int,
     memory_mb: int,
@@ -61,37 +64,31 @@ def explain_graphs(
     picked = {number: graphs[number] for number in numbers.tolist() or [0]}
     _check_graphs(explainer, algorithm, picked)
 
-    was_training = explainer.model.training
-    explainer.model.eval()
-    try:
+    with evaluating(explainer.model):
         job = _Job.prepare(explainer, picked)
-        outputs, edges, features = [job.trial[:0]], [], []
+        outputs = [job.trial[:0]]
+        edges: list[list[Edge]] = []
+        features: list[list[Feature]] = []
+        changes: list[ChangeFact | None] = []
         with tqdm(total=numbers.numel(), desc="explaining", unit="graph", disable=not progress) as bar:
-            for output, found_edges, found_features in job.run(numbers.tolist(), top_edges, top_features, memory_mb):
-                outputs.append(output)
-                edges += found_edges
-                features += found_features
-                bar.update(len(found_edges))
-    finally:
-        explainer.model.train(was_training)
+            for batch in job.run(numbers.tolist(), top_edges, top_features, memory_mb):
+                outputs.append(batch.output)
+                edges += batch.edges
+                features += batch.features
+                changes += batch.changes
+                bar.update(len(batch.edges))
 
     output = torch.cat(outputs)
     prediction, confidence = predictions(output, explainer.model_config), confidences(output, explainer.model_config)
     label = _labels([picked[number] for number in numbers.tolist()])
-    facts = [
-        prediction_facts(
-            f"graph {number}",
-            prediction[row],
-            None if confidence is None else float(confidence[row]),
-            [NeighbourFact(f"node {node}", weight, None) for node, weight in supporting_nodes(edges[row], None)],
-            features[row],
-            source="post hoc",
-            label=None if label is None else int(label[row]),
-            class_names=algorithm.class_names,
-            feature_names=algorithm.feature_names,
-        )
-        for row, number in enumerate(numbers.tolist())
+    neighbours = [
+        [NeighbourFact(f"node {node}", weight, None) for node, weight in supporting_nodes(found, None)]
+        for found in edges
     ]
+    subjects, labels = [f"graph {number}" for number in numbers.tolist()], None if label is None else label.tolist()
+    facts = prediction_facts(
+        subjects, prediction, confidence, neighbours, features, changes, labels, algorithm.names, source="post hoc"
+    )
     return GraphExplanations(
         index=numbers,
         prediction=prediction,
@@ -99,11 +96,21 @@ def explain_graphs(
         label=label,
         edges=edges,
         features=features,
+        changes=changes,
         rationales=algorithm.writer(facts),
         class_names=algorithm.class_names,
         feature_names=algorithm.feature_names,
         num_graphs=len(graphs),
     )
+
+
+class _Batch(NamedTuple):
+    """Outputs, and for each its strongest edges, its strongest features, and its change."""
+
+    output: Tensor
+    edges: list[list[Edge]]
+    features: list[list[Feature]]
+    changes: list[ChangeFact | None]
 
 
 @dataclass(frozen=True)
@@ -129,10 +136,8 @@ class _Job:
         footprint = Footprint.measured(calls, union.x, union.num_edges)
         return cls(explainer, graphs, names, takes_batch, trial, footprint)
 
-    def run(
-        self, numbers: list[int], top_edges: int, top_features: int, memory_mb: int
-    ) -> Iterator[tuple[Tensor, list[list[Edge]], list[list[Feature]]]]:
-        """The output, the strongest edges and the strongest features of each graph, batch by batch."""
+    def run(self, numbers: list[int], top_edges: int, top_features: int, memory_mb: int) -> Iterator[_Batch]:
+        """What is found of each graph, batch by batch."""
         at_once, start = _AT_MOST_AT_ONCE if self.takes_batch else 1, 0
         while start < len(numbers):
             graphs = [self.graphs[number] for number in numbers[start : start + at_once]]
@@ -146,25 +151,33 @@ class _Job:
                 continue
             edge_evidence, feature_evidence, output = evidence
             at_once_masked = 1 if len(graphs) == 1 else self.footprint.masks_within(memory_mb * 2**19, union)
-            edge_mask = self._mask(graphs, union, edge_evidence, output, at_once_masked)
+            edge_mask, changed = self._mask(graphs, union, edge_evidence, output, at_once_masked)
             first_node = torch.searchsorted(union.node_part, union.wanted)
             messages = message_edges(self.explainer.model, union.edge_index) - first_node[union.edge_part]
-            yield (
+            yield _Batch(
                 output,
                 strongest_edges(edge_mask, messages, union.edge_part, len(graphs), top_edges),
                 strongest_features(feature_evidence, top_features),
+                changed,
             )
             start += len(graphs)
 
     def _evidence(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor]:
         return union_evidence(self.explainer, union, self._labels(graphs))
 
-    def _mask(self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int) -> Tensor:
+    def _mask(
+        self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int
+    ) -> tuple[Tensor, list[ChangeFact | None]]:
+        """The mask of the edges, and what is predicted without the strongest."""
         algorithm, target = self.explainer.algorithm, self._labels(graphs)
         assert isinstance(algorithm, GradientContextExplainer)
         target = self.explainer.get_target(output) if target is None else target
-        mask = algorithm.edge_mask(self.explainer.model, union, evidence, target, None, at_once)
-        return use_mask(mask, union.edge_index, part=union.edge_part) if algorithm.evidence == "uses" else mask
+        trials = algorithm.trials(self.explainer.model, union, target, at_once)
+        mask = algorithm.edge_mask(trials, evidence, None)
+        if algorithm.evidence == "uses":
+            mask = use_mask(mask, union.edge_index, part=union.edge_part)
+        found = measure_changes(trials, mask, predictions(output, self.explainer.model_config))
+        return mask, [change_fact(change, algorithm.names) for change in found]
 
     def _labels(self, graphs: list[Data]) -> Tensor | None:
         """The labels, where they and not the predictions are explained."""
@@ -247,6 +260,8 @@ def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, gra
         raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
     if algorithm.feature_names is not None and len(algorithm.feature_names) < x[0].numel():
         raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(algorithm.feature_names)}")
+    if algorithm.node_names is not None:
+        raise InvalidArgumentError(f"expected no node_names for many graphs, got {len(algorithm.node_names)}")
     if explainer.explanation_type == ExplanationType.phenomenon:
         for number, graph in graphs.items():
             if not isinstance(graph.y, Tensor) or graph.y.numel() != 1:

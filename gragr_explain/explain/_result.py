@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gragr_explain.context import GradientContext
-from gragr_explain.explain._facts import Edge, Feature, class_name
-from gragr_explain.rationale import Rationale
+from gragr_explain.explain._names import Names
+from gragr_explain.explain._notebook import graphs_html, nodes_html
+from gragr_explain.explain._strongest import Edge, Feature
+from gragr_explain.rationale import ChangeFact, Rationale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Explanations:
         edges: For each prediction, the edges that support it: source, target and weight in ``(0, 1]``, strongest
             first.
         features: For each prediction, the features that support it: column and weight in ``(0, 1]``, strongest first.
+        changes: For each prediction, what is predicted without the edges that support it most; ``None`` where that was
+            not measured: for regression, and where no edge supports the prediction.
         rationales: The text of each explanation.
         class_names: Names of the classes.
         feature_names: Names of the features.
@@ -35,13 +39,14 @@ class Explanations:
     label: Tensor | None
     edges: list[list[Edge]]
     features: list[list[Feature]]
+    changes: list[ChangeFact | None]
     rationales: list[Rationale]
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
 
     def class_name(self, label: int) -> str:
         """What a class is called; ``class 3`` where it has no name."""
-        return class_name(self.class_names, label)
+        return Names(classes=self.class_names).of_class(label)
 
     def __len__(self) -> int:
         return self.index.numel()
@@ -58,18 +63,23 @@ class NodeExplanations(Explanations):
         all_predictions: What the model predicts for every node of the graph, ``[num_nodes]``.
         embedding: The Reasoner's embeddings of the explained nodes, ``[num_explained, embedding_channels]``.
         hidden: The hidden representations of all nodes, ``[num_nodes, hidden_channels]``.
+        node_names: What texts call the nodes of the graph, where they have names.
     """
 
     context: GradientContext
     all_predictions: Tensor
     embedding: Tensor
     hidden: Tensor
+    node_names: Sequence[str] | None = None
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(num_explained={len(self)}, num_nodes={self.context.num_nodes}, "
             f"source={self.context.source!r})"
         )
+
+    def _repr_html_(self) -> str:
+        return nodes_html(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +94,6 @@ class GraphExplanations(Explanations):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_explained={len(self)}, num_graphs={self.num_graphs})"
+
+    def _repr_html_(self) -> str:
+        return graphs_html(self)

@@ -50,16 +50,19 @@ class UnionTrials:
         """The type of the numbers of masks."""
         return mask_dtype(self.union.x)
 
-    def scores(self, masks: Tensor) -> Tensor:
-        """How strongly each prediction stands under masks ``[num_masks, num_edges]``, ``[num_masks, num_parts]``."""
+    def outputs(self, masks: Tensor) -> Tensor:
+        """The model's outputs under masks ``[num_masks, num_edges]``, mask by mask, ``[num_masks * num_parts, *]``."""
         found = []
         for some in masks.split(self.at_once):
             if len(some) not in self._copies:
                 self._copies[len(some)] = self.union.copies(len(some))
-            output = self._copies[len(some)].run(self.model, some.reshape(-1))
-            target = torch.cat([self.target] * len(some))
-            found.append(strength(output, target, self.config, self.explanation_type).view(len(some), -1))
+            found.append(self._copies[len(some)].run(self.model, some.reshape(-1)))
         return torch.cat(found)
+
+    def scores(self, masks: Tensor) -> Tensor:
+        """How strongly each prediction stands under masks ``[num_masks, num_edges]``, ``[num_masks, num_parts]``."""
+        target = torch.cat([self.target] * len(masks))
+        return strength(self.outputs(masks), target, self.config, self.explanation_type).view(len(masks), -1)
 
     def only(self, parts: Tensor) -> UnionTrials:
         """Some of the predictions, ``[num_kept]`` in ascending order."""

@@ -13,6 +13,12 @@ from gragr_explain.field._energy import (
     dirichlet_energy,
     task_conflict_energy,
 )
+from gragr_explain.field._frequency import (
+    harmonic_energy,
+    largest_frequency,
+    normalized_neighbour_sum,
+    rayleigh_quotient,
+)
 from gragr_explain.field._graph import Graph, GraphOperator, check_edges, prepare
 from gragr_explain.field._neighbours import neighbour_mean, neighbour_sum
 from gragr_explain.field._smoothing import conjugate_gradient_smooth, jacobi_smooth
@@ -28,10 +34,14 @@ __all__ = [
     "detect_conflicts",
     "dirichlet_energy",
     "gradient_attention",
+    "harmonic_energy",
     "jacobi_smooth",
+    "largest_frequency",
     "neighbour_mean",
     "neighbour_sum",
+    "normalized_neighbour_sum",
     "prepare",
     "project_conflicts",
+    "rayleigh_quotient",
     "task_conflict_energy",
 ]

@@ -27,7 +27,8 @@ class GradientHistory:
     Attributes:
         fields: Running statistics of each field, by name.
         trajectories: ``"confidence"``, ``"margin"`` and ``"norm"`` of each node over the training, in a bounded
-            number of time slices.
+            number of time slices; and ``"alignment"``, the cosine of its self field with its neighbours', each time
+            that field was taken, NaN where one of the two is zero.
         snapshots: Whole fields at the steps asked for, by ``(name, step)``.
         weights: The model's ``state_dict`` at up to eight steps spread over the training, and at its end, by step.
         conflict_count: In how many recorded steps each node was in conflict, ``[num_nodes]``.

@@ -17,7 +17,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
-from gragr_explain.field import GraphOperator, detect_conflicts, neighbour_mean
+from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
@@ -172,7 +172,10 @@ class GradientRecorder:
         label = self_labels(log_probs.detach(), self._y, self._train_mask)
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
-            self._record("self", _gradient(loss, hidden))
+            field = _gradient(loss, hidden)
+            self._record("self", field)
+            if self._graph is not None:
+                self._trace("alignment", alignment(field, neighbour_mean(field, self._graph)))
         probs = log_probs.detach().exp()
         self._trace("confidence", probs.amax(-1))
         self._trace("margin", margins(probs, label))

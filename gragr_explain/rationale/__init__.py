@@ -1,13 +1,24 @@
 """Rationales: from psi and masks to a text that states only what they support."""
 
-from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale, Writer
+from gragr_explain.rationale._facts import (
+    BANDS,
+    ChangeFact,
+    Facts,
+    FeatureFact,
+    NeighbourFact,
+    PsiFact,
+    Rationale,
+    Writer,
+)
 from gragr_explain.rationale._grounding import check_grounding
 from gragr_explain.rationale._llm import LLMWriter
 from gragr_explain.rationale._prompt import build_messages, build_prompt
 from gragr_explain.rationale._template import TemplateWriter
+from gragr_explain.rationale._wording import distinct_names
 
 __all__ = [
     "BANDS",
+    "ChangeFact",
     "Facts",
     "FeatureFact",
     "LLMWriter",
@@ -19,4 +30,5 @@ __all__ = [
     "build_messages",
     "build_prompt",
     "check_grounding",
+    "distinct_names",
 ]

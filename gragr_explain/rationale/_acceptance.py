@@ -13,13 +13,21 @@ _SENTENCE_END = re.compile(r"[.!?][\"')]*(?=\s|$)")
 _PHRASE, _MOST_OFTEN = 6, 2  # the same six words may stand twice
 
 
-def accept(text: str, facts: Facts) -> Rationale:
-    """Return a language model's text up to its last whole sentence, or the template's where it is unusable."""
+def accept(text: str, facts: Facts, notes: tuple[str, ...] = ()) -> Rationale:
+    """Return a language model's text up to its last whole sentence, or the template's where it is unusable.
+
+    Args:
+        text: what the model wrote.
+        facts: what it may state.
+        notes: what a reader should know even of a good text.
+    """
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     ends = [match.end() for match in _SENTENCE_END.finditer(line)]
     whole = line[: ends[-1]] if ends else ""
     problems = _unusable(line, whole, facts) or check_grounding(whole, facts)
-    return from_template(facts, problems) if problems else Rationale(whole, "llm", replaced=False, problems=())
+    if problems:
+        return from_template(facts, (*notes, *problems))
+    return Rationale(whole, "llm", replaced=False, problems=notes)
 
 
 def from_template(facts: Facts, problems: tuple[str, ...]) -> Rationale:

@@ -32,7 +32,7 @@ class NeighbourFact:
     """A neighbour whose edge supports the prediction.
 
     Attributes:
-        name: how a text calls the neighbour, for example ``node 5``.
+        name: what a text calls the neighbour: ``node 5``, or its name in the data.
         weight: importance of its edge, in (0, 1].
         prediction: the class that the model predicts for it.
     """
@@ -51,11 +51,26 @@ class FeatureFact:
 
 
 @dataclass(frozen=True)
+class ChangeFact:
+    """What the model predicts without the connections that support a prediction most, measured by running it.
+
+    Attributes:
+        removed: how many of the strongest supporting connections (edges) were taken away, at least 1.
+        prediction: the class that the model then predicts.
+        confidence: the probability of that class.
+    """
+
+    removed: int
+    prediction: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that a rationale may state about one prediction.
 
     Attributes:
-        subject: what was predicted, for example ``node 17``, ``graph 3`` or ``edge 4``.
+        subject: what was predicted: ``node 17``, ``graph 3``, ``edge 4``, or the name of a node.
         prediction: a class name, or a formatted number for regression.
         confidence: probability of the predicted class, or None for regression.
         label: the true class or value, where it is known.
@@ -64,6 +79,7 @@ class Facts:
         source: where psi comes from: ``self``, ``training`` or ``post hoc``.
         neighbours: the neighbours that support the prediction, strongest first.
         features: the features that support the prediction, strongest first.
+        change: the prediction without its strongest supporting connections, or None where it was not measured.
     """
 
     subject: str
@@ -75,6 +91,7 @@ class Facts:
     source: str
     neighbours: tuple[NeighbourFact, ...]
     features: tuple[FeatureFact, ...]
+    change: ChangeFact | None = None
 
     def valid_psi(self, name: str) -> PsiFact | None:
         """Return the psi feature ``name`` where it means something, else None."""
@@ -86,6 +103,12 @@ class Facts:
         return fact.band if fact else None
 
     @property
+    def kind(self) -> str:
+        """What was predicted: ``node``, ``graph`` or ``edge``."""
+        kind, _, number = self.subject.partition(" ")
+        return kind if kind in ("graph", "edge") and number.isdecimal() else "node"
+
+    @property
     def known_role(self) -> str | None:
         """The role, or None where psi says that it is undefined."""
         return self.role if self.valid_psi("role") else None
@@ -94,6 +117,11 @@ class Facts:
     def correct(self) -> bool | None:
         """Whether a predicted class is the true one; None where no label is known, and for regression."""
         return None if self.label is None or self.confidence is None else self.prediction == self.label
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether another class is predicted without the strongest connections; None where that was not measured."""
+        return None if self.change is None else self.change.prediction != self.prediction
 
 
 @dataclass(frozen=True)

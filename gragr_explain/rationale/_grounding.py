@@ -1,7 +1,7 @@
 """Check a text against the facts that it was written from."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
@@ -9,8 +9,11 @@ from gragr_explain.rationale._naming import naming_problems
 from gragr_explain.rationale._quantities import number_problems
 from gragr_explain.rationale._reading import Clause, Reading
 from gragr_explain.rationale._reliability import confidence_band, judge
+from gragr_explain.rationale._supposing import change_problems, supposition
 from gragr_explain.rationale._wording import TITLES
 
+_IN_PART = re.compile(r"\bnot (?:fully|entirely|completely|quite)\b", re.IGNORECASE)
+_LISTING = re.compile(r"\W*(?:(?:its|the|both|neither|nor|or)\b\W*)*", re.IGNORECASE)
 _PSI = TITLES.keys() - {"role"}
 _BANDED = _PSI | {"probability", "reliability"}
 
@@ -33,7 +36,10 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
        said to be true must be the label; any other must be one of these. Anything in quotation marks, any number
        after *node* or *class*, and any capitalised word within a sentence must be a name of the facts;
     6. *correct*, *wrong* and the like must agree with label and prediction, and need a known label;
-    7. what is valid must not be called unknown.
+    7. what is valid must not be called unknown;
+    8. what is said to be predicted without some connections must be what was measured without the strongest of them:
+       how many they are, the class and its confidence, and whether the prediction changes. Where a clause speaks of
+       that, the rules above hold for the class and the confidence that are then predicted.
 
     Names of the facts are data: nothing inside them counts as a claim. The check reads words, not meaning: a text
     that says something false without numbers, names or any of these words passes.
@@ -55,10 +61,13 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
     """
     reading = Reading(text, facts)
     problems = [*naming_problems(reading, facts)]
-    rules: tuple[Callable[[Clause, Facts], Iterator[str]], ...] = (_bands, _unknowns, _roles, _outcome)
-    for clause in reading.clauses:
+    rules: tuple[Callable[[Clause, Facts], Iterator[str]], ...] = (_bands, _roles, _outcome)
+    for clause, listed in _with_lists(reading.clauses):
+        said_of = supposition(facts) if clause.supposed else facts
         problems += number_problems(clause, reading, facts)
-        problems += [problem for rule in rules for problem in rule(clause, facts)]
+        problems += _unknowns(clause, listed, said_of)
+        problems += [problem for rule in rules for problem in rule(clause, said_of)]
+    problems += change_problems(reading, facts)
     return tuple(dict.fromkeys(problems))
 
 
@@ -90,6 +99,8 @@ def _claimed_bands(clause: Clause) -> Iterator[tuple[str, str, bool]]:
         for match in pattern.finditer(clause.text):
             if re.match(r" than [\d.]", clause.text[match.end() :]):  # a comparison with a share of the nodes: rule 1
                 continue
+            if clause.supposed and match.group().lower().endswith("er"):  # a comparison with all connections: rule 8
+                continue
             mention = clause.mention_at(*match.span())
             if mention and mention.topic in _BANDED:
                 qualified.add(mention)
@@ -107,11 +118,29 @@ def _claimed_bands(clause: Clause) -> Iterator[tuple[str, str, bool]]:
             yield mention.topic, "low", False
 
 
-def _unknowns(clause: Clause, facts: Facts) -> Iterator[str]:
-    """Rule 7: yield what the clause calls unknown although it is known."""
+def _with_lists(clauses: Sequence[Clause]) -> Iterator[tuple[Clause, list[str]]]:
+    """Yield each clause with the quantities listed before it: *its stability and its role are not known*."""
+    listed: list[str] = []
+    sentence = -1
+    for clause in clauses:
+        listed = listed if clause.sentence == sentence else []
+        yield clause, listed
+        rest = clause.text
+        for mention in reversed(clause.mentions):
+            rest = rest[: mention.start] + rest[mention.end :]
+        alone = clause.mentions and _LISTING.fullmatch(rest)
+        listed = [*listed, *(mention.topic for mention in clause.mentions)] if alone else []
+        sentence = clause.sentence
+
+
+def _unknowns(clause: Clause, listed: Sequence[str], facts: Facts) -> Iterator[str]:
+    """Rule 7: yield what the clause calls unknown, with what is listed before it, although it is known."""
     if not words.UNKNOWN.search(clause.text):
         return
-    for topic in dict.fromkeys(mention.topic for mention in clause.mentions):
+    in_part = _IN_PART.search(clause.text)
+    if words.LEARNING.search(clause.text) and not in_part and any(fact.valid for fact in facts.psi):
+        yield "The text says that how it was learned is not known, but it is."
+    for topic in dict.fromkeys([*listed, *(mention.topic for mention in clause.mentions)]):
         known = {
             "probability": facts.confidence is not None,
             "reliability": judge(facts).level is not None,
@@ -134,7 +163,8 @@ def _roles(clause: Clause, facts: Facts) -> Iterator[str]:
 
 def _outcome(clause: Clause, facts: Facts) -> Iterator[str]:
     """Rule 6: yield wrong or unsupported statements about correctness; *may* and *if* state nothing."""
-    if words.HEDGE.search(clause.text):
+    hedges = (match.group().lower() for match in words.HEDGE.finditer(clause.text))
+    if any(hedge != "would" or not clause.supposed for hedge in hedges):
         return
     for pattern, stated in ((words.WRONG, False), (words.CORRECT, True)):
         for match in pattern.finditer(clause.text):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,6 +15,10 @@ from gragr_explain.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""The folder of the language model that comes with the package."""
 
 
 class CausalModel(Protocol):
@@ -41,13 +47,14 @@ def load_language_model(
         ) from error
     source = _source(model)
     try:  # transformers raises errors of many kinds here, and whatever they are, the model cannot be used
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
-        loaded, report = cast(
-            "tuple[PreTrainedModel, dict[str, set[str]]]",
-            AutoModelForCausalLM.from_pretrained(
-                source, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            ),
-        )
+        with _silence() if source == str(EMBEDDED) else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
+            loaded, report = cast(
+                "tuple[PreTrainedModel, dict[str, set[str]]]",
+                AutoModelForCausalLM.from_pretrained(
+                    source, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+                ),
+            )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise LanguageModelError(f"The language model {source!r} cannot be loaded: {reason}") from error
@@ -64,11 +71,27 @@ def load_language_model(
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+    if dtype is None and device.type == "cpu" and loaded.dtype == torch.float16:
+        dtype = torch.float32  # a CPU computes in half precision slowly, if at all
     try:
         cast(nn.Module, loaded).to(device=device, dtype=dtype).eval()
     except (RuntimeError, AssertionError) as error:
         raise LanguageModelError(f"The language model {source!r} cannot be moved to {device}: {error}") from error
     return cast(CausalModel, loaded), tokenizer
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No progress bar of transformers, for a model that is there at once."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _source(model: str | Path) -> str:
@@ -84,10 +107,17 @@ def _source(model: str | Path) -> str:
     config = folder / "config.json"
     if not config.is_file():
         raise LanguageModelError(f"The folder {str(model)!r} holds no language model: config.json is missing.")
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise LanguageModelError(f"The config.json in {str(model)!r} is not valid JSON: {error}.") from error
+    for file in (config, folder / "tokenizer_config.json"):
+        try:
+            said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise LanguageModelError(f"The {file.name} in {str(model)!r} is not valid JSON: {error}.") from error
+        if isinstance(said, dict) and said.get("auto_map"):
+            raise LanguageModelError(
+                f"The language model {str(model)!r} comes with code of its own, which is never run: {file.name} has "
+                f"the entry auto_map {said['auto_map']!r}. Without that entry, transformers takes its own code, if it "
+                "has any."
+            )
     for pattern, what in (("*.safetensors", "weights in safetensors format"), ("*token*", "tokenizer")):
         if not any(folder.glob(pattern)):
             raise LanguageModelError(f"The folder {str(model)!r} holds no {what} (no file {pattern}).")

@@ -4,11 +4,14 @@ import re
 
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import BANDS, Facts
-from gragr_explain.rationale._wording import PLAIN_NAME, clean_name
+from gragr_explain.rationale._wording import PLAIN_NAME, clean_name, in_one_way
 
 MARK = re.compile("[\ue000-\uf8ff]")  # a private-use character stands for a name; no cleaned name contains one
 _QUOTED = re.compile(r'"([^"]*)"')
-_CUE = r"(?:class|label|category|node|neighbou?r|feature|pixel|(?:mis)?(?:predict|classifi)ed(?: as)?)(?: is)? "
+_CUE = (
+    r"(?:class|label|category|node|neighbou?r|feature|pixel|(?:mis)?(?:predict|classifi)ed(?: as)?|would(?: \w+)? be"
+    r"|predict|becomes?|(?:flips|changes|switches) to)(?: is)? "
+)
 _ANYWHERE = r"(?<!\w)NAME"
 _WITHIN_SENTENCE = r"(?:(?<=[^.!?:\s] )|(?<=['(/])|(?<!\w)(?=\w+ (?:is|was) (?:the|its)\b))NAME"
 _AFTER_CUE = rf"(?<!\w){_CUE}NAME"
@@ -17,6 +20,8 @@ _CLAIMS = [
     *(pattern for _, pattern in words.BANDS_OF_WORDS),
     *(words.LABEL, words.PREDICTION, words.NEIGHBOURS, words.FEATURES, words.SHARES, words.DIFFERS),
     *(words.NEGATION, words.HEDGE, words.UNKNOWN, words.ABSENT, words.ROLE, words.CORRECT, words.WRONG),
+    *(words.CONNECTIONS, words.REMOVAL, words.SUPPOSED, words.CHANGES, words.STAYS, words.DEPENDS),
+    *(words.DENIAL, words.NOW),
     *(words.SPELLED, words.SPELLED_LARGE, words.CLAUSE_END),
 ]
 
@@ -35,13 +40,14 @@ class Marks:
         named += [each.name for each in facts.neighbours] + [each.name for each in facts.features]
         named += [each.prediction for each in facts.neighbours if each.prediction is not None]
         named += [facts.label] if facts.label is not None else []
-        names = sorted({_in_one_way(clean_name(name)) for name in named}, key=lambda name: (-len(name), name))
+        named += [facts.change.prediction] if facts.change is not None else []
+        names = sorted({in_one_way(clean_name(name)) for name in named}, key=lambda name: (-len(name), name))
         self._marks = {name: chr(0xE000 + number) for number, name in enumerate(names)}
         self._folded = {name.casefold(): mark for name, mark in self._marks.items()}
 
     def of(self, name: str) -> str:
         """Return the mark that stands for a name of the facts."""
-        return self._marks[_in_one_way(clean_name(name))]
+        return self._marks[in_one_way(clean_name(name))]
 
     def set_aside(self, text: str) -> tuple[str, list[str]]:
         """Return the text with marks for names, and what stands in quotation marks and is no name of the facts."""
@@ -54,7 +60,7 @@ class Marks:
                 strangers.append(said)
             return mark or f" {said} "
 
-        text = _QUOTED.sub(unquote, _in_one_way(MARK.sub("", " ".join(text.split()))))
+        text = _QUOTED.sub(unquote, in_one_way(MARK.sub("", " ".join(text.split()))))
         plain = [name for name in self._marks if PLAIN_NAME.fullmatch(name)]
         rest = [name for name in self._marks if name not in plain and not any(claim.search(name) for claim in _CLAIMS)]
         word = [name for name in rest if name.isalpha() and name.istitle()]
@@ -77,9 +83,3 @@ class Marks:
             return found.group()[: -len(found["name"])] + (self._lookup(found["name"]) or found["name"])
 
         return re.sub(place.replace("NAME", choice), mark, text, flags=flags)
-
-
-def _in_one_way(text: str) -> str:
-    """Write dashes, apostrophes and quotation marks in one way."""
-    text = re.sub('["“”„«»]', '"', text)
-    return re.sub("[‐‑–−]", "-", text).replace("’", "'")

@@ -7,6 +7,7 @@ from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK
 from gragr_explain.rationale._reading import Clause, Reading
+from gragr_explain.rationale._supposing import supposition
 from gragr_explain.rationale._wording import TITLES
 
 _NUMBERED = re.compile(
@@ -23,6 +24,12 @@ _STRANGE_CLASS = re.compile(
     r" (?!such\b|correct|wrong|have\b|be\b|class\b|of\b|shown\b)(?P<name>[^\W\d_]\w*)"
     r"|\b(?!what\b|this\b|that\b|it\b|which\b|here\b)(?P<subject>[^\W\d_]\w*) is (?:the|its) "
     r"(?:predicted|true|actual|correct) (?:class|label|category)",
+    re.IGNORECASE,
+)
+_STRANGE_CHANGE = re.compile(
+    r"\b(?:becomes?|(?:flip|switch|chang|turn|shift)\w* (?:in)?to)(?: (?:a|an|the|one|class|category|label))*"
+    r" (?!(?:an?|the|one|class|category|label|its|their|another|different|true|less|more)\b|correct|wrong)"
+    r"(?P<name>[^\W\d_]\w*)",
     re.IGNORECASE,
 )
 _CLASS_FOLLOWS = re.compile(r"\b(?:as|class|category|label|label is|into)\s*$", re.IGNORECASE)
@@ -43,6 +50,12 @@ def naming_problems(reading: Reading, facts: Facts) -> Iterator[str]:
     if facts.confidence is not None:
         strangers += [match.group() for match in _NUMBERED_CLASS.finditer(reading.text)]
         strangers += [match["name"] or match["subject"] for match in _STRANGE_CLASS.finditer(reading.text)]
+        strangers += [
+            match["name"]
+            for clause in reading.clauses
+            if clause.supposed
+            for match in _STRANGE_CHANGE.finditer(clause.text)
+        ]
     strangers += [
         match["name"] for match in _CAPITALISED.finditer(reading.text) if match["name"].lower() not in _ORDINARY
     ]
@@ -63,6 +76,8 @@ def _class_problems(reading: Reading, facts: Facts) -> Iterator[str]:
     classes = {prediction, *everyone} | ({label} if label else set())
     subject = reading.marks.of(facts.subject)
     predicted[subject] = predicted.get(subject, set()) | {prediction}  # a self-loop makes it its own neighbour
+    supposed = reading.marks.of(supposition(facts).prediction)
+    classes.add(supposed)
     entities = predicted.keys() | {reading.marks.of(each.name) for each in facts.features}
     previous: Clause | None = None
     for clause in reading.clauses:
@@ -76,6 +91,10 @@ def _class_problems(reading: Reading, facts: Facts) -> Iterator[str]:
             if cue is None and same_sentence and previous is not None:
                 cue = _nearest_cue(previous.text, len(previous.text))
             owner = _owner(clause.text[: match.start()], predicted)
+            if clause.supposed and owner in (None, subject):
+                if not _fits_supposition(clause.text, match, cue, supposed, prediction, label):
+                    yield "The text gives a class that is not the one predicted without the strongest connections."
+                continue
             if owner is None and same_sentence:
                 owner = clause.earlier
             said = everyone if owner == "neighbours" else predicted.get(owner or "", {prediction})
@@ -86,6 +105,20 @@ def _class_problems(reading: Reading, facts: Facts) -> Iterator[str]:
             elif cue is None and match.group() not in {*said, prediction, label}:
                 yield "The text gives a class that is neither the prediction nor the true label."
         previous = clause
+
+
+def _fits_supposition(
+    text: str, found: re.Match[str], cue: str | None, supposed: str, prediction: str, label: str | None
+) -> bool:
+    """Check a class in a clause on what would be predicted: it must be that, unless it is denied or said to be lost."""
+    said = found.group()
+    if words.DENIAL.search(text, 0, found.start()):
+        return said != supposed
+    if words.FORMER.search(text, 0, found.start()):
+        return said == prediction
+    if cue == "label" and not (words.PREDICTION.search(text) or words.SUPPOSED.search(text)):
+        return said == label
+    return said == supposed and (cue != "label" or said == label)
 
 
 def _nearest_cue(text: str, position: int) -> str | None:

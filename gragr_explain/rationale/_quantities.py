@@ -7,6 +7,7 @@ from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK
 from gragr_explain.rationale._reading import Clause, Reading
+from gragr_explain.rationale._supposing import supposition
 from gragr_explain.rationale._wording import TITLES
 
 _ABOVE = re.compile(r"(?:above|over|exceed\w*|(?:high|great|larg|strong)er than|more than|bottom)(?: about)?\s*$", re.I)
@@ -16,8 +17,12 @@ _HOPS = re.compile(r"[- ]hops?\b", re.I)
 _COUNT = re.compile(
     rf"(?<![\w.])(?:(?P<part>\d+|{words.SPELLED.pattern}) (?:out )?of )?(?:its |the |these |those )?"
     rf"(?P<number>\d+|{words.SPELLED.pattern}) (?P<which>(?:(?!of )[^\W\d]+ ){{0,2}})"
-    r"(?P<what>(?:neighbou?r|feature|node)s?)\b",
+    r"(?P<what>(?:neighbou?r|feature|node|connection|edge|link|tie)s?)\b",
     re.IGNORECASE,
+)
+_TAKEN = re.compile(r"\b(?:strongest|top|support\w*|most|important|main|key)\b", re.I)
+_ROUGHLY = re.compile(
+    r"\b(?:(?:more|less|fewer) than|at (?:least|most)|over|under|up to|about|almost|nearly)\s*$", re.IGNORECASE
 )
 _SOME = re.compile(r"strongest|top|leading|named|first", re.IGNORECASE)
 _QUANTIFIED = re.compile(
@@ -37,8 +42,11 @@ def number_problems(clause: Clause, reading: Reading, facts: Facts) -> Iterator[
         if any(start <= match.start() < end for start, end in spans) or _HOPS.match(clause.text, match.end()):
             continue
         mention = clause.mention_at(*match.span())
-        topic = mention.topic if mention else clause.earlier
-        if not _number_holds(match, clause.text, topic, reading, facts):
+        topic, said_of = mention.topic if mention else clause.earlier, facts
+        if clause.supposed and not words.FORMER.search(clause.text, 0, match.start()):
+            said_of = supposition(facts)
+        topics = [topic, "probability"] if clause.supposed and mention is None else [topic]
+        if not any(_number_holds(match, clause.text, about, reading, said_of) for about in topics):
             title = TITLES.get(topic or "", {"probability": "confidence"}.get(topic or "", "quantities"))
             yield f"The number {match.group().strip()} is no value of its {title}."
     for match in words.SPELLED_LARGE.finditer(clause.text):
@@ -104,6 +112,8 @@ def _count_holds(found: re.Match[str], clause: Clause, facts: Facts) -> bool:
     part, number = (_count(found[group]) for group in ("part", "number"))
     what = found["what"].lower()
     total = len(facts.features) if what[0] == "f" else len(facts.neighbours) if what[:2] == "ne" else -1
+    if what[:2] not in ("ne", "fe", "no"):
+        return _connections_hold(found, clause, facts)
     named, agreeing = number, _agreeing(facts)
     if part is not None:
         if number != total:
@@ -116,6 +126,16 @@ def _count_holds(found: re.Match[str], clause: Clause, facts: Facts) -> bool:
     if part is None and _SOME.search(found["which"]):
         return number is not None and number <= total
     return named == total
+
+
+def _connections_hold(found: re.Match[str], clause: Clause, facts: Facts) -> bool:
+    """Check a number of connections: it must be the one without which the change was measured."""
+    if facts.change is None or _ROUGHLY.search(clause.text, 0, found.start()):
+        return False
+    counts = {_count(found[group]) for group in ("part", "number")} - {None}
+    return counts == {facts.change.removed} and (
+        clause.supposed or bool(_TAKEN.search(clause.text) or words.DEPENDS.search(clause.text))
+    )
 
 
 def _count(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK, Marks
 
 _SMALL_GAP = re.compile(r"[\s\"']*(?!(?:of|for|in|with|to|than|on|at|by|from|is|was|are|were)\b)(?:\w+\s+)?", re.I)
+_EFFECTS = (MARK, words.STAYS, words.CHANGES, re.compile(r"%|\bper ?cent\b"))  # what becomes of a prediction
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -24,12 +25,21 @@ class Mention:
 
 @dataclass(frozen=True)
 class Clause:
-    """A stretch of text, what it mentions, what was mentioned last before it, and the sentence it is in."""
+    """A stretch of text between punctuation, or words such as *and* or *but*.
+
+    Attributes:
+        text: its words, with a mark in the place of each name.
+        mentions: what it mentions.
+        earlier: the topic that was mentioned last before it.
+        sentence: the number of its sentence.
+        supposed: whether it speaks of what would be without some connections.
+    """
 
     text: str
     mentions: tuple[Mention, ...]
     earlier: str | None
     sentence: int
+    supposed: bool
 
     def mention_at(self, start: int, end: int) -> Mention | None:
         """Return the mention that the words at ``[start, end)`` speak of.
@@ -76,11 +86,45 @@ class Reading:
         general = [("neighbours", None, words.NEIGHBOURS), ("features", None, words.FEATURES)]
         earlier = None
         for number, sentence in enumerate(_SENTENCE_END.split(self.text)):
-            for part in filter(str.strip, words.CLAUSE_END.split(sentence)):
+            parts = _parts(sentence)
+            for (_, part), supposed in zip(parts, _supposed(parts), strict=True):
                 marks = [Mention(m.group(), None, *m.span()) for m in MARK.finditer(part) if m.group() in named]
                 mentions = _find(part, patterns, marks) or _find(part, general, [])
-                yield Clause(part, tuple(mentions), earlier, number)
+                yield Clause(part, tuple(mentions), earlier, number, supposed)
                 earlier = mentions[-1].topic if mentions else earlier
+
+
+def _parts(sentence: str) -> list[tuple[str, str]]:
+    """Split a sentence into clauses, each with what it was split at from the one before."""
+    ends = list(words.CLAUSE_END.finditer(sentence))
+    starts = [("", 0), *((end.group().lower(), end.end()) for end in ends)]
+    stops = [*(end.start() for end in ends), len(sentence)]
+    parts = [(before, sentence[start:stop]) for (before, start), stop in zip(starts, stops, strict=True)]
+    return [(before, part) for before, part in parts if part.strip()]
+
+
+def _supposed(parts: Sequence[tuple[str, str]]) -> list[bool]:
+    """Return which clauses of a sentence speak of what would be without some connections.
+
+    Those from the first that takes something away, or says what would be predicted, on; all, where what would be
+    predicted stands before that (*it becomes Theory when these edges are removed*). Not those that are contrasted with
+    them (*instead of*), or that speak of how it is *now*.
+    """
+    cues = [_is_cue(part) for _, part in parts]
+    effects = [any(said.search(part) for said in _EFFECTS) for _, part in parts]
+    if not any(cues) or not (any(effects) or any(words.SUPPOSED.search(part) for _, part in parts)):
+        return [False] * len(parts)
+    first = next(place for place, (_, part) in enumerate(parts) if cues[place] or words.REMOVAL.search(part))
+    first = first if any(effects[first:]) else 0
+    return [
+        place >= first and before not in ("instead of", "rather than") and not words.NOW.search(part)
+        for place, (before, part) in enumerate(parts)
+    ]
+
+
+def _is_cue(part: str) -> bool:
+    removes = words.REMOVAL.search(part) and words.CONNECTIONS.search(part)
+    return bool(removes or words.SUPPOSED.search(part))
 
 
 def _find(

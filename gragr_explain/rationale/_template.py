@@ -33,16 +33,16 @@ _ROLES = {
 class TemplateWriter:
     """Write rationales from a template: deterministic, in plain words, and only what is valid.
 
-    A text says what was predicted and how confidently, which neighbours and features mattered, what psi tells in the
-    words of its bands (conflict, stability and role, and of the others the one that is furthest from typical), how
-    far all of this can be relied on, and, where there is reason for doubt, what to do. A psi entry that is undefined
-    is said to be unknown.
+    A text says what was predicted and how confidently, which neighbours and features mattered, what would change the
+    prediction, what psi tells in the words of its bands (conflict, stability and role, and of the others the one that
+    is furthest from typical), how far all of this can be relied on, and, where there is reason for doubt, what to do.
+    What is not known is said to be unknown: an undefined psi entry, whether a prediction is right, what changes it.
 
     Example:
         >>> from gragr_explain.rationale import Facts, TemplateWriter
         >>> facts = Facts("node 17", "Theory", 0.5, None, (), None, "self", (), ())
         >>> [rationale] = TemplateWriter()([facts])
-        >>> rationale.text.split(". ")[0]
+        >>> rationale.text.split("; ")[0]
         'Node 17 is predicted as "Theory" with a confidence of 50%'
     """
 
@@ -52,8 +52,9 @@ class TemplateWriter:
 
 
 def write(facts: Facts) -> str:
-    """Write the text of one rationale, three to six sentences."""
-    sentences = [_prediction(facts), _support(facts), *_learning(facts), _verdict(facts), _action(facts)]
+    """Write the text of one rationale, four to seven sentences."""
+    evidence = [_prediction(facts), _support(facts), _change(facts)]
+    sentences = [*evidence, *_learning(facts), _verdict(facts), _action(facts)]
     return " ".join(_capitalise(sentence) + "." for sentence in sentences if sentence)
 
 
@@ -65,7 +66,7 @@ def _prediction(facts: Facts) -> str:
     said = f"{subject} is predicted as {show_name(facts.prediction)}"
     said += f" with a confidence of {show_percent(facts.confidence)}"
     if facts.label is None:
-        return said
+        return f"{said}; whether that is right is not known, as no true label was given"
     verdict = "correct" if facts.correct else "wrong"
     return f"{said}, which is {verdict}: its true label is {show_name(facts.label)}"
 
@@ -77,13 +78,26 @@ def _support(facts: Facts) -> str:
         for each in _worth_naming(facts.neighbours)
     ]
     features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in _worth_naming(facts.features)]
-    whose = "its neighbourhood, above all" if facts.subject.startswith("node ") else "the graph, above all"
+    whose = "its neighbourhood, above all" if facts.kind == "node" else "the graph, above all"
     parts = []
     if neighbours:
         parts.append(f"support comes from {whose} {join_words(neighbours)}")
     if features:
         parts.append(f"the input features that count most are {join_words(features)}")
     return "; ".join(parts) or "no connection and no input feature stands out as its support"
+
+
+def _change(facts: Facts) -> str:
+    """Say what the prediction is without its strongest connections."""
+    change = facts.change
+    if change is None:
+        return "what would change this prediction was not measured"
+    gone = "strongest connection" if change.removed == 1 else f"{change.removed} strongest connections"
+    other = f"{show_name(change.prediction)} ({show_percent(change.confidence)})"
+    if not facts.changed:
+        return f"even without its {gone}, it would still be predicted as {other}"
+    right = ", which is its true label" if change.prediction == facts.label else ""
+    return f"without its {gone}, it would be predicted as {other}{right}"
 
 
 def _worth_naming(found: Sequence[Fact]) -> Sequence[Fact]:
@@ -142,19 +156,24 @@ def _verdict(facts: Facts) -> str:
         return f"its reliability is {level}, because {join_words(doubts)}"
     if level == "high":
         return "its reliability is high, because neither its confidence nor how it was learned gives reason for doubt"
-    return f"its reliability is {level}, because nothing speaks against it but not everything about it is known"
+    unknown = "how it was learned" if facts.band("conflict") is None else "how sure the model is"
+    return f"its reliability is {level}: nothing speaks against it, but {unknown} is not fully known"
 
 
 def _action(facts: Facts) -> str:
     doubts = judge(facts).doubts
     if not doubts:
         return ""
+    strongest = show_name(facts.neighbours[0].name) if facts.neighbours else None
     if Doubt.WRONG in doubts:
-        advice = "check whether the true label holds, and if it does, correct this prediction"
+        advice = "check whether its true label holds, and if it does, correct this prediction"
+        advice += f", with a look at {strongest} first" if strongest else ""
     elif Doubt.CONFLICT in doubts or Doubt.INSTABILITY in doubts:
-        advice = "check its label and its connections before acting on this prediction"
+        where = f"its connections, {strongest} first," if strongest else "its connections"
+        advice = f"check its label and {where} before acting on this prediction"
     else:
-        advice = "let a person decide before acting on this prediction"
+        what = f"it, and at {strongest}," if strongest else "it"
+        advice = f"let a person look at {what} before acting on this prediction"
     return f"suggested action: {advice}"
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 TITLES = {
@@ -18,6 +19,9 @@ _LONGEST_NAME = 60
 PLAIN_NAME = re.compile(r"(?:node|graph|edge|feature|pixel) \d+")  # what the package itself gives as names
 
 
+_OWN_NAME = re.compile(PLAIN_NAME.pattern, re.IGNORECASE)
+
+
 def clean_name(name: str) -> str:
     """Make a name from a graph safe inside quotation marks: one line, no control characters, limited length."""
     visible = name
@@ -25,6 +29,36 @@ def clean_name(name: str) -> str:
         visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in name)
     line = re.sub(r'["“”„«»]', "'", " ".join(visible.split())) or "unnamed"
     return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1].rstrip() + "…"
+
+
+def in_one_way(text: str) -> str:
+    """Write dashes, apostrophes and quotation marks in one way."""
+    text = re.sub('["“”„«»]', '"', text)
+    return re.sub("[‐‑–−]", "-", text).replace("’", "'")
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Give each node of a graph a name that no other has, as texts show names: on one line and not too long.
+
+    A name that several nodes have, or that holds one of the package's own, gets the number of its node.
+
+    Example:
+        >>> distinct_names(["Smith 1999", "Jones", "Jones", "node 7"])
+        ['Smith 1999', 'Jones (node 1)', 'Jones (node 2)', 'node 7 (node 3)']
+    """
+    cleaned = [clean_name(str(name)) for name in names]
+    keys = [in_one_way(name).casefold() for name in cleaned]
+    often = Counter(keys)
+    return [
+        _numbered(name, node) if often[key] > 1 or _OWN_NAME.search(name) else name
+        for node, (name, key) in enumerate(zip(cleaned, keys, strict=True))
+    ]
+
+
+def _numbered(name: str, node: int) -> str:
+    number = f" (node {node})"
+    room = _LONGEST_NAME - len(number)
+    return (name if len(name) <= room else name[: room - 1].rstrip() + "…") + number
 
 
 def show_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Explanations as tables, figures and one self-contained page."""
 
 from gragr_explain.report._cards import choose_cards
+from gragr_explain.report._curves import training_curve, training_curves, trajectory
 from gragr_explain.report._drawings import draw_features, draw_subgraph
 from gragr_explain.report._export import export
 from gragr_explain.report._figures import (
@@ -8,11 +9,9 @@ from gragr_explain.report._figures import (
     psi_distribution,
     psi_distributions,
     role_counts,
-    training_curve,
-    training_curves,
 )
 from gragr_explain.report._projection import project
-from gragr_explain.report._table import to_frame, write_jsonl, write_parquet
+from gragr_explain.report._table import json_lines, table_schema, to_frame, to_table, write_jsonl, write_parquet
 
 __all__ = [
     "choose_cards",
@@ -20,13 +19,17 @@ __all__ = [
     "draw_features",
     "draw_subgraph",
     "export",
+    "json_lines",
     "project",
     "psi_distribution",
     "psi_distributions",
     "role_counts",
+    "table_schema",
     "to_frame",
+    "to_table",
     "training_curve",
     "training_curves",
+    "trajectory",
     "write_jsonl",
     "write_parquet",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
 from gragr_explain.report._layout import radial
-from gragr_explain.report._style import CALM, INK, SOFT, class_colours, new_axes, style
+from gragr_explain.report._style import CALM, INK, SOFT, class_colours, shown_axes, style
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
@@ -25,7 +25,7 @@ def draw_subgraph(explanations: NodeExplanations, node: int, ax: Axes | None = N
     Args:
         explanations: The explanations.
         node: The node, one of ``explanations.index``.
-        ax: Where to draw; on a figure of its own by default.
+        ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
         InvalidIndexError: The node was not explained.
@@ -37,7 +37,7 @@ def draw_subgraph(explanations: NodeExplanations, node: int, ax: Axes | None = N
         classes, palette = [0] * len(classes), [CALM]
     paired = {(source, target) for source, target, _ in layout.edges}
     with style():
-        ax = ax or new_axes(4, 4)
+        ax = ax or shown_axes(width=4, height=4)[0]
         for source, target, weight in reversed(layout.edges):
             bend = 0.14 if (target, source) in paired else 0
             ax.annotate(
@@ -71,7 +71,7 @@ def draw_features(
         node: The node, one of ``explanations.index``.
         x: Node features of shape ``[num_nodes, height * width]``, for a picture.
         image_shape: ``(height, width)`` where a node's features are the pixels of a picture.
-        ax: Where to draw; on a figure of its own by default.
+        ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
         InvalidIndexError: The node was not explained.
@@ -81,7 +81,7 @@ def draw_features(
     if (x is None) != (image_shape is None):
         raise InvalidArgumentError("expected both x and image_shape, or neither; got one of them")
     with style():
-        ax = ax or new_axes()
+        ax = ax or shown_axes()[0]
         ax.set_title(f"Node {node}")
         ax.grid(False)
         if x is not None and image_shape is not None:

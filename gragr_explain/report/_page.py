@@ -6,16 +6,20 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gragr_explain.context import FEATURES
-from gragr_explain.report._figures import psi_distribution, recorded_panels, role_counts, training_curve
-from gragr_explain.report._payload import build_payload, to_json
+from gragr_explain.report._captions import CURVES, psi_caption
+from gragr_explain.report._curves import recorded_panels, recorded_trajectories, training_curve, trajectory
+from gragr_explain.report._encoding import to_json
+from gragr_explain.report._figures import psi_distribution, role_counts
+from gragr_explain.report._findings import Findings, find
+from gragr_explain.report._payload import build_payload
 from gragr_explain.report._psi import ROLE_MEANING, SOURCE_MEANING, WORDING
-from gragr_explain.report._style import to_svg
+from gragr_explain.report._style import new_axes, to_svg
 from gragr_explain.report._summary import summarise
 
 if TYPE_CHECKING:
@@ -27,6 +31,14 @@ if TYPE_CHECKING:
 
 _TEMPLATES = files("gragr_explain.report") / "templates"
 _SCRIPTS = ("dom.js", "store.js", "pictures.js", "graph.js", "map.js", "card.js", "table.js", "page.js")
+
+
+class Drawn(NamedTuple):
+    """A figure: its drawing, what it shows for those who cannot see it, and its caption."""
+
+    svg: Markup
+    shows: str
+    caption: str
 
 
 def render_page(
@@ -45,39 +57,47 @@ def render_page(
     """
     script = "\n".join(['"use strict";', "(() => {", *map(_text, _SCRIPTS), "})();"])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    payload = build_payload(explanations, data, history=history, cards=cards, image_shape=image_shape)
+    findings = find(explanations, data, history)
+    payload = build_payload(explanations, data, findings, history=history, cards=cards, image_shape=image_shape)
     environment = Environment(autoescape=True, loader=FunctionLoader(_text), undefined=StrictUndefined)
     return environment.get_template("report.html.j2").render(
         title=title,
-        summary=summarise(explanations, history),
+        summary=summarise(explanations, findings),
         payload=payload,
         data=Markup(to_json(payload)),
         style=Markup(_text("report.css")),
         script=Markup(script),
         script_hash=digest,
-        figures=[Markup(svg) for svg in _psi_figures(explanations)],
-        curves=[Markup(svg) for svg in _training_figures(history)],
-        features=FEATURES,
-        wording=WORDING,
+        figures=_psi_figures(explanations, findings),
+        curves=_training_figures(explanations, history),
         role_meaning=ROLE_MEANING,
         source=SOURCE_MEANING[explanations.context.source],
     )
 
 
-def _psi_figures(explanations: NodeExplanations) -> list[str]:
+def _psi_figures(explanations: NodeExplanations, findings: Findings) -> list[Drawn]:
     figures = []
     for feature in FEATURES:
-        ax = role_counts(explanations) if feature == "role" else psi_distribution(explanations, feature)
-        figures.append(to_svg(ax, f"psi-{feature}"))
+        ax = new_axes()
+        if feature == "role":
+            role_counts(explanations, ax)
+        else:
+            psi_distribution(explanations, feature, ax)
+        shows = "How many nodes play each role" if feature == "role" else f"Distribution of {WORDING[feature].title}"
+        figures.append(Drawn(Markup(to_svg(ax, f"psi-{feature}")), shows, psi_caption(findings, feature)))
     return figures
 
 
-def _training_figures(history: GradientHistory | None) -> list[str]:
-    panels = recorded_panels(history) if history is not None else []
+def _training_figures(explanations: NodeExplanations, history: GradientHistory | None) -> list[Drawn]:
+    if history is None:
+        return []
+    names = recorded_trajectories(explanations, history)
+    axes = [training_curve(history, panel, new_axes()) for panel in recorded_panels(history)]
+    axes += [trajectory(explanations, history, name, new_axes()) for name in names]
+    titles = [ax.get_title(loc="left") for ax in axes]
     return [
-        to_svg(training_curve(history, panel), f"curve-{place}")
-        for place, panel in enumerate(panels)
-        if history is not None
+        Drawn(Markup(to_svg(ax, f"curve-{place}")), f"{title}, over the training", CURVES[title])
+        for place, (ax, title) in enumerate(zip(axes, titles, strict=True))
     ]
 
 

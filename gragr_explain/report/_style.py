@@ -87,9 +87,20 @@ def style() -> Iterator[None]:
         yield
 
 
+@style()
 def new_axes(width: float = 3.4, height: float = 2.2) -> Axes:
     """Axes on a figure of its own, of a size in inches, that belongs to no window."""
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+@style()
+def shown_axes(count: int = 1, *, columns: int = 1, width: float = 3.4, height: float = 2.2) -> list[Axes]:
+    """Axes, each of a size in inches, on one figure of pyplot's, which a notebook shows by itself."""
+    from matplotlib import pyplot as plt  # chooses a backend when it is imported
+
+    rows = -(-count // columns)
+    figure = plt.figure(figsize=(width * columns, height * rows), layout="constrained")
+    return [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
 def to_svg(ax: Axes, name: str) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from gragr_explain.report._findings import FEW, HIGH, Findings
+from gragr_explain.report._first import Pick, labels_to_check, predictions_to_doubt
 from gragr_explain.report._psi import SOURCE_MEANING
-from gragr_explain.report._table import numbers
+from gragr_explain.report._struggle import Share, shares, struggle
+from gragr_explain.report._trust import trust
+from gragr_explain.report._wording import counted, percent
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
-    from gragr_explain.history import GradientHistory
 
-
-_CAPTION = {True: "came into conflict while learning", False: "pull against their neighbours"}
+_CAPTION = {
+    True: "of the nodes pulled hard against their neighbours while it learned",
+    False: "of the nodes pull against their neighbours",
+}
 
 
 @dataclass(frozen=True)
@@ -29,132 +31,95 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the questions that the summary answers, in sentences."""
+
+    title: str
+    sentences: list[str]
+    show: str | None = None
+    """Which of the table's filters shows the nodes that it speaks of."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """The first things to say about a batch of explanations.
 
     Attributes:
         tiles: The main numbers.
-        sentences: What they mean.
+        trust: How far to trust the model.
+        conflict: How many nodes are in conflict, and where.
+        shares: The conflict of the predicted classes, the largest share first; none where only one has conflict.
+        unknown: What the explanations rest on, and what they cannot say.
         labels: Nodes whose label deserves a check: the model contradicts it, the most confident first.
         doubtful: Nodes whose prediction deserves a check: high conflict and little confidence.
     """
 
     tiles: list[Tile]
-    sentences: list[str]
-    labels: list[int]
-    doubtful: list[int]
+    trust: Part
+    conflict: Part
+    shares: list[Share]
+    unknown: Part
+    labels: list[Pick]
+    doubtful: list[Pick]
 
 
-def summarise(explanations: NodeExplanations, history: GradientHistory | None = None, most: int = 6) -> Summary:
+def summarise(explanations: NodeExplanations, findings: Findings, most: int = 6) -> Summary:
     """Sum up a batch of explanations.
-
-    Nodes in conflict are those that the history counted (eq. 1 of the GraGR paper) in any step of the training. Without
-    such a history, they are those whose gradient has a negative cosine with the mean of their neighbours'.
 
     Args:
         explanations: The explanations.
-        history: What was recorded of the training.
+        findings: What stands out in them.
         most: How many nodes to name, at most, in each list.
     """
-    frame = numbers(explanations)
-    context, index = explanations.context, explanations.index
-    frame["rank"] = context.rank[index, 0].cpu().double().numpy()
-    counted = history.conflict_count if history is not None else None
-    recorded = counted is not None and len(counted) == context.num_nodes
-    conflicts = counted[index] > 0 if counted is not None and recorded else context.alignment[index] < 0
-    frame["conflicts"] = pd.Series(conflicts.cpu().numpy(), dtype="boolean").mask(frame["rank"].isna())
-    known = frame.dropna(subset="correct")
-    wrong = known[~known["correct"].astype(bool)]
-
-    tiles = [Tile(f"{len(frame):,}", "node explained" if len(frame) == 1 else "nodes explained")]
-    sentences = [_scope(len(frame), context.num_nodes)]
-    if len(known):
-        share = 1 - len(wrong) / len(known)
-        tiles.append(Tile(_percent(share), f"right of {len(known):,} known labels", "calm"))
-        sentences.append(_right(len(wrong), len(known)))
-    elif frame["label"].isna().all():
-        sentences.append("The true labels are not known, so the page cannot say how many predictions are right.")
-    if frame["confidence"].notna().any():
-        tiles.append(Tile(_percent(frame["confidence"].median()), "median confidence"))
-    defined = frame.dropna(subset="conflicts")
-    if len(defined):
-        conflicting = defined[defined["conflicts"].astype(bool)]
-        tiles.append(Tile(_percent(len(conflicting) / len(defined)), _CAPTION[recorded], "hot"))
-        sentences += _conflict(defined, conflicting, recorded)
-        sentences += _errors(known, wrong)
-    undefined = len(frame) - len(defined)
-    if undefined:
-        sentences.append(_undefined(undefined, len(frame)))
-    sentences.append(f"The gradients were {SOURCE_MEANING[context.source]}.")
-
-    contradicted = wrong.sort_values(["confidence", "node"], ascending=[False, True])
-    doubtful = frame[
-        frame["rank"].ge(0.8) & frame["confidence"].notna() & ~frame["node"].isin(contradicted["node"][:most])
-    ]
-    doubtful = doubtful.sort_values(["confidence", "node"])
-    return Summary(tiles, sentences, _first(contradicted, most), _first(doubtful, most))
-
-
-def _scope(explained: int, num_nodes: int) -> str:
-    if explained == num_nodes:
-        return f"Every one of the graph's {num_nodes:,} nodes is explained here."
-    return f"{explained:,} of the graph's {num_nodes:,} nodes {'is' if explained == 1 else 'are'} explained here."
-
-
-def _right(wrong: int, known: int) -> str:
-    if not wrong:
-        return f"The model is right about all {known:,} whose label is known."
-    return (
-        f"The model is right about {known - wrong:,} of the {known:,} whose label is known, and wrong about {wrong:,}."
+    classified = not explanations.all_predictions.is_floating_point()
+    labels = labels_to_check(explanations, findings, most)
+    named = {pick.node for pick in labels}
+    doubtful = predictions_to_doubt(explanations, findings, most + len(named)) if classified else []
+    return Summary(
+        tiles=_tiles(findings),
+        trust=Part(
+            "How far to trust the model", trust(explanations, findings), "wrong" if len(findings.wrong) else None
+        ),
+        conflict=Part(
+            "Where it struggled",
+            struggle(explanations, findings),
+            "conflict" if len(findings.conflicting) else None,
+        ),
+        shares=shares(explanations, findings)[:10],
+        unknown=Part("What this rests on", _unknown(explanations, findings)),
+        labels=labels,
+        doubtful=[pick for pick in doubtful if pick.node not in named][:most],
     )
 
 
-def _conflict(defined: pd.DataFrame, conflicting: pd.DataFrame, recorded: bool) -> list[str]:
-    """How many nodes conflict, and in which predicted classes they gather."""
-    count = f"{len(conflicting):,} {'node' if len(conflicting) == 1 else 'nodes'}" if len(conflicting) else "No node"
-    if recorded:
-        sentence = f"{count} came into conflict while the model learned, with a strong gradient against the neighbours'"
-    else:
-        sentence = f"{count} pulled against the neighbours, with a gradient that points away from theirs"
-    if conflicting.empty:
-        return [sentence + "."]
-    if conflicting["prediction_name"].isna().all():
-        return [sentence + "."]
-    by_class = defined.groupby("prediction_name")["conflicts"].agg(["mean", "sum", "size"])
-    by_class = by_class[by_class["sum"] > 0].sort_values(["mean", "sum"], ascending=False)[:3]
-    worst = [f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK} "
-             f"({row['sum']:,.0f} of {row['size']:,.0f})" for name, row in by_class.iterrows()]  # fmt: skip
-    return [f"{sentence}, most often among those predicted to be {_list(worst)}."]
+def _tiles(findings: Findings) -> list[Tile]:
+    frame, judged, wrong = findings.frame, findings.judged, findings.wrong
+    tiles = [Tile(f"{len(frame):,}", "node explained" if len(frame) == 1 else "nodes explained")]
+    if len(judged):
+        whose = "labels that it had not seen" if frame["seen"].any() and not judged["seen"].any() else "known labels"
+        tiles.append(Tile(percent(judged["correct"].mean()), f"right, of {len(judged):,} {whose}", "calm"))
+    elif frame["confidence"].notna().any():
+        tiles.append(Tile(percent(frame["confidence"].median()), "sure of the typical prediction", "calm"))
+    if len(findings.defined):
+        share = len(findings.conflicting) / len(findings.defined)
+        tiles.append(Tile(percent(share), _CAPTION[findings.recorded], "hot"))
+    if len(wrong) >= FEW and wrong["rank_conflict"].notna().any():
+        share, mistakes = wrong["rank_conflict"].ge(HIGH).mean(), f"{len(wrong):,} mistakes"
+        tiles.append(Tile(percent(share), f"of its {mistakes} lie in the third that pulled hardest"))
+    return tiles
 
 
-def _errors(known: pd.DataFrame, wrong: pd.DataFrame) -> list[str]:
-    """Whether conflict tells the wrong predictions from the right ones, said only where there is something to say."""
-    bad, good = wrong["rank"].median(), known.loc[known["correct"].astype(bool), "rank"].median()
-    if pd.isna(bad) or pd.isna(good):
-        return []
-    return [
-        f"The typical wrong prediction has more conflict than {_percent(bad)} of the graph, "
-        f"the typical right one more than {_percent(good)}."
-    ]
-
-
-def _undefined(undefined: int, total: int) -> str:
-    if undefined == total:
-        return "Conflict is not defined for any of them: there are no gradients to compare."
-    verb = "one node" if undefined == 1 else f"{undefined:,} nodes"
-    return f"For {verb} conflict is not defined, for want of neighbours or of gradients."
-
-
-def _first(frame: pd.DataFrame, most: int) -> list[int]:
-    return [int(node) for node in frame["node"][:most]]
-
-
-def _percent(share: float) -> str:
-    """A share as a percentage that never rounds up to all, or down to none."""
-    percent = 100 * share
-    digits = 1 if 0 < percent < 1 or 99 < percent < 100 else 0
-    return f"{min(max(percent, 0.1), 99.9) if digits else percent:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _unknown(explanations: NodeExplanations, findings: Findings) -> list[str]:
+    total = len(findings.frame)
+    undefined = total - len(findings.defined)
+    sentences = [f"What is said of learning was {SOURCE_MEANING[explanations.context.source]}."]
+    if undefined and undefined == total:
+        sentences.append("Conflict is not defined for any of the nodes: there are no pulls to compare.")
+    elif undefined:
+        whom = counted(undefined, "node")
+        sentences.append(f"For {whom} conflict is not defined, for want of neighbours or of a pull.")
+    sentences.append(
+        "An explanation says what the model went by, not what is true of the world. That a label is contradicted does "
+        "not make it wrong: it makes it worth a look."
+    )
+    return sentences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
-from gragr_explain.context import FEATURES
+from gragr_explain.context import FEATURES, ROLES, GradientContext
 from gragr_explain.files import atomic
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _EDGES = pa.list_(pa.struct([("source", pa.int64()), ("target", pa.int64()), ("weight", pa.float64())]))
 _FEATURES = pa.list_(pa.struct([("feature", pa.int64()), ("name", pa.string()), ("weight", pa.float64())]))
+_ROWS_AT_ONCE = 1024
 
 
 def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
@@ -33,12 +35,15 @@ def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
     Returns:
         A data frame of ``n`` rows in the order of ``explanations.index``, with the columns
 
-        - ``node``, ``prediction`` (class id, or the value of a regression), ``prediction_name``, ``confidence``;
+        - ``node``, ``node_name``, ``prediction`` (class id, or the value of a regression), ``prediction_name``,
+          ``confidence``;
         - ``label``, ``label_name`` and ``correct``, missing where the label is not known;
         - ``psi_<feature>`` and ``valid_<feature>`` of the six features; a psi that is not valid is missing;
         - ``role``, ``psi_source``;
         - ``edges``: a list of ``{source, target, weight}`` and ``features``: a list of
           ``{feature, name, weight}``, strongest first;
+        - ``change_removed``, ``change_prediction``, ``change_confidence``: what is predicted without so many of the
+          strongest connections, missing where it was not measured;
         - ``rationale``, ``rationale_writer``, ``rationale_replaced``, ``rationale_problems``.
     """
     frame = numbers(explanations)
@@ -49,6 +54,12 @@ def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
     frame["features"] = _objects(
         [{"feature": f, "name": _name(names, f), "weight": w} for f, w in features]
         for features in explanations.features
+    )
+    changes = explanations.changes
+    frame["change_removed"] = pd.Series([pd.NA if item is None else item.removed for item in changes], dtype="Int64")
+    frame["change_prediction"] = _objects(None if item is None else item.prediction for item in changes)
+    frame["change_confidence"] = pd.Series(
+        [math.nan if item is None else item.confidence for item in changes], dtype=float
     )
     frame["rationale"] = _objects(rationale.text for rationale in explanations.rationales)
     frame["rationale_writer"] = _objects(rationale.writer for rationale in explanations.rationales)
@@ -63,10 +74,10 @@ def numbers(explanations: NodeExplanations) -> pd.DataFrame:
     context = explanations.context
     prediction = explanations.prediction.cpu().numpy()
     classes = np.issubdtype(prediction.dtype, np.integer)
-    frame = pd.DataFrame({"node": index.numpy(), "prediction": prediction})
-    frame["prediction_name"] = _objects(
-        _name(explanations.class_names, value) if classes else None for value in prediction
-    )
+    frame = pd.DataFrame({"node": index.numpy()})
+    frame["node_name"] = _names(explanations.node_names, index.numpy())
+    frame["prediction"] = prediction
+    frame["prediction_name"] = _names(explanations.class_names if classes else None, prediction)
     frame["confidence"] = explanations.confidence.cpu().double().numpy()
     frame["label"], frame["label_name"] = _labels(explanations)
     correct = frame["label"] == frame["prediction"] if classes else pd.Series(pd.NA, frame.index)
@@ -77,7 +88,7 @@ def numbers(explanations: NodeExplanations) -> pd.DataFrame:
         frame[f"psi_{feature}"] = psi[:, column]
     for column, feature in enumerate(FEATURES):
         frame[f"valid_{feature}"] = valid[:, column]
-    frame["role"] = _objects(context.role(int(node)) for node in index)
+    frame["role"] = _roles(context, index)
     frame["psi_source"] = _objects([context.source] * len(index))
     return frame
 
@@ -104,45 +115,90 @@ def write_jsonl(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 def save_parquet(frame: pd.DataFrame, path: Path) -> None:
     """:func:`write_parquet` without its promise."""
-    pq.write_table(pa.Table.from_pandas(frame, schema=_schema(frame), preserve_index=False), path)
+    pq.write_table(to_table(frame), path)
 
 
 def save_jsonl(frame: pd.DataFrame, path: Path) -> None:
     """:func:`write_jsonl` without its promise."""
-    columns = list(frame.columns)
     with path.open("w", encoding="utf-8") as file:
-        for row in zip(*(frame[column].tolist() for column in columns), strict=True):
-            values = dict(zip(columns, map(_json, row), strict=True))
-            file.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+        file.writelines(json_lines(to_table(frame)))
 
 
-def _schema(frame: pd.DataFrame) -> pa.Schema:
-    """Types that do not depend on what the rows happen to hold: an empty list is a list of edges."""
-    typed = {
-        "edges": _EDGES,
-        "features": _FEATURES,
-        "rationale_problems": pa.list_(pa.string()),
-        "correct": pa.bool_(),
-    }
-    number = {"i": pa.int64(), "f": pa.float64(), "b": pa.bool_()}
+def to_table(frame: pd.DataFrame) -> pa.Table:
+    """The table of :func:`to_frame` in Arrow's types, which do not depend on what the rows happen to hold.
+
+    Missing values and NaN are null.
+    """
+    schema = table_schema(classes=frame["prediction"].dtype.kind == "i")
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+
+
+def table_schema(*, classes: bool) -> pa.Schema:
+    """The names and types of the columns of :func:`to_table`.
+
+    Args:
+        classes: Whether predictions are classes; else they are the values of a regression.
+    """
+    value = pa.int64() if classes else pa.float64()
     return pa.schema(
         [
-            (name, typed.get(name, number.get(getattr(dtype, "kind", "O"), pa.string())))
-            for name, dtype in frame.dtypes.items()
+            ("node", pa.int64()),
+            ("node_name", pa.string()),
+            ("prediction", value),
+            ("prediction_name", pa.string()),
+            ("confidence", pa.float64()),
+            ("label", value),
+            ("label_name", pa.string()),
+            ("correct", pa.bool_()),
+            *((f"psi_{feature}", pa.float64()) for feature in FEATURES),
+            *((f"valid_{feature}", pa.bool_()) for feature in FEATURES),
+            ("role", pa.string()),
+            ("psi_source", pa.string()),
+            ("edges", _EDGES),
+            ("features", _FEATURES),
+            ("change_removed", pa.int64()),
+            ("change_prediction", pa.string()),
+            ("change_confidence", pa.float64()),
+            ("rationale", pa.string()),
+            ("rationale_writer", pa.string()),
+            ("rationale_replaced", pa.bool_()),
+            ("rationale_problems", pa.list_(pa.string())),
         ]
     )
+
+
+def json_lines(table: pa.Table) -> Iterator[str]:
+    """The rows of :func:`to_table`, each as a line of strict JSON: missing and undefined numbers are null."""
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            values = {name: _json(value) for name, value in row.items()}
+            yield json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _labels(explanations: NodeExplanations) -> tuple[pd.Series, pd.Series]:
     """The labels and their names, missing where they are not known."""
     if explanations.label is None:
+        kind = "Float64" if explanations.prediction.is_floating_point() else "Int64"
         unknown: list[object] = [pd.NA] * len(explanations.index)
-        return pd.Series(unknown, dtype="Int64"), _objects(None for _ in unknown)
+        return pd.Series(unknown, dtype=kind), _objects(None for _ in unknown)
     label = explanations.label.cpu().numpy()
     if np.issubdtype(label.dtype, np.floating):
         return pd.Series(label, dtype="Float64").mask(np.isnan(label)), _objects(None for _ in label)
-    names = _objects(_name(explanations.class_names, value) if value >= 0 else None for value in label)
-    return pd.Series(label, dtype="Int64").mask(label < 0), names
+    return pd.Series(label, dtype="Int64").mask(label < 0), _names(explanations.class_names, label)
+
+
+def _roles(context: GradientContext, index: Tensor) -> pd.Series:
+    """The role of each node, missing where it is undefined."""
+    column = FEATURES.index("role")
+    values, valid = context.psi[index, column].tolist(), context.valid[index, column].tolist()
+    return _objects(ROLES[value] if known else None for value, known in zip(values, valid, strict=True))
+
+
+def _names(names: Sequence[str] | None, positions: np.ndarray) -> pd.Series:
+    """What classes or nodes are called, missing where they have no name."""
+    known = np.array([*(str(name) for name in (() if names is None else names)), None], dtype=object)
+    inside = (positions >= 0) & (positions < len(known) - 1)
+    return pd.Series(known[np.where(inside, positions, -1).astype(int)], dtype=object)
 
 
 def _name(names: Sequence[str] | None, position: int) -> str | None:
@@ -154,7 +210,4 @@ def _objects(values: Any) -> pd.Series:
 
 
 def _json(value: Any) -> Any:
-    """A value that strict JSON can hold: missing and undefined numbers are null."""
-    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -277,8 +277,8 @@ def test_what_is_found():
     assert all(len(features) <= 1 for features in found.features)
     assert len(found.edges) == len(found.features) == len(found.rationales) == 3
     assert (found.class_names, found.feature_names) == (["a", "b", "c"], ["x", "y", "z"])
-    assert "true label" in found.rationales[0].text
-    assert "true label" not in found.rationales[1].text
+    assert "its true label is" in found.rationales[0].text
+    assert "no true label was given" in found.rationales[1].text
     whole = explain_many(explainer_for(model, algorithm), data, [2], progress=False)
     assert found.edges[0] == whole.edges[0][:2]
 

@@ -297,7 +297,7 @@ def test_what_is_found():
     assert texts[0].startswith("Graph 7 is predicted as")
     assert texts[1] == texts[2]
     assert texts[1].startswith("Graph 4 is predicted as")
-    assert ["true label" in text for text in texts] == [False, True, True]
+    assert ["its true label is" in text for text in texts] == [False, True, True]
     assert any(name in texts[1] for name in ('"x"', '"y"', '"z"'))
     everything = explain_many(explainer, graphs, progress=False)
     assert everything.edges[4][:2] == found.edges[1]

@@ -12,7 +12,7 @@ from recorded_models import MODELS, make_graph, make_model, steps, train
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.field import detect_conflicts, neighbour_mean
+from gragr_explain.field import alignment, detect_conflicts, neighbour_mean
 from gragr_explain.history import GradientRecorder, class_log_probs, margins, message_passing_layers
 
 EPOCHS = 11
@@ -225,3 +225,16 @@ def test_any_output_of_a_classifier_is_understood(output: list, expected: list) 
     assert bool(found.isfinite().all())
     label = torch.zeros(found.size(0), dtype=torch.long)
     torch.testing.assert_close(margins(found.exp(), label), found.exp()[:, 0] - found.exp()[:, 1:].amax(-1))
+
+
+def test_alignments_are_those_of_the_self_field_each_time_it_was_taken() -> None:
+    data, model = make_graph(), make_model("GCN")
+    with GradientRecorder(model, data, self_field_every=4) as history:
+        train(model, data, 1)
+        first = history.field("self").clone()
+        train(model, data, 7)
+    recorded = history.trajectories["alignment"]
+    assert recorded.count == 2  # at steps 0 and 4
+    torch.testing.assert_close(
+        recorded.values[0], alignment(first, neighbour_mean(first, data.edge_index)), equal_nan=True
+    )

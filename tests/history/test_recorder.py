@@ -37,7 +37,7 @@ def test_every_kind_of_model_is_recorded(name: str) -> None:
     assert history.num_nodes == data.num_nodes
     by_node = "level" not in name
     assert set(history.fields) == ({"self", "training"} if by_node else {"training"})
-    assert set(history.trajectories) == ({"norm", "confidence", "margin"} if by_node else {"norm"})
+    assert set(history.trajectories) == ({"norm", "confidence", "margin", "alignment"} if by_node else {"norm"})
     assert bool(history.field("training").any())
     assert f"num_nodes={data.num_nodes}" in repr(history)
     assert "num_steps=4" in repr(history)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from gragr_explain.rationale import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact
+from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact
 
 NAMES = ("conflict", "stability", "influence", "confidence", "role", "receptiveness")
 ROLES = {2.0: "hub", 1.5: "bridge", 1.0: "follower", 0.5: "outlier"}
@@ -39,6 +39,7 @@ STABLE = Facts(
         NeighbourFact("node 12", 0.3, "Neural Networks"),
     ),
     features=(FeatureFact("learning", 0.91), FeatureFact("feature 88", 0.44)),
+    change=ChangeFact(10, "Theory", 0.613),
 )
 CONFLICT = Facts(
     subject="node 42",
@@ -57,13 +58,15 @@ CONFLICT = Facts(
     source="self",
     neighbours=(NeighbourFact("node 8", 1.0, "7"), NeighbourFact("node 3", 0.51, "3")),
     features=(FeatureFact("pixel 28", 0.77),),
+    change=ChangeFact(3, "3", 0.622),
 )
 LONELY = replace(
-    STABLE, subject="node 3", confidence=0.7, label=None, psi=tuple(map(unknown, NAMES)), role=None, neighbours=()
-)
+    STABLE, subject="node 3", confidence=0.7, label=None, psi=tuple(map(unknown, NAMES)), role=None, neighbours=(),
+    change=None,
+)  # fmt: skip
 REGRESSION = replace(
     STABLE, subject="graph 3", prediction="3.214", confidence=None, label="2.9",
-    neighbours=(NeighbourFact("node 5", 0.3, None),),
+    neighbours=(NeighbourFact("node 5", 0.3, None),), change=None,
 )  # fmt: skip
 
 _NASTY = (
@@ -94,9 +97,12 @@ def some_facts(draw):
     classes = numbers if regression else names
     positive = st.floats(0.001, 1)
     neighbours = st.builds(NeighbourFact, names, positive, st.none() if regression else st.none() | names)
+    prediction = draw(classes)
+    changes = st.builds(ChangeFact, st.integers(1, 10), st.just(prediction) | names, shares)
+    numbered = st.builds("{} {}".format, st.sampled_from(("node", "graph", "edge")), st.integers(0, 999))
     return Facts(
-        subject=draw(st.builds("{} {}".format, st.sampled_from(("node", "graph", "edge")), st.integers(0, 999))),
-        prediction=draw(classes),
+        subject=draw(numbered | names),
+        prediction=prediction,
         confidence=None if regression else draw(shares),
         label=draw(st.none() | classes),
         psi=psi,
@@ -104,4 +110,5 @@ def some_facts(draw):
         source=draw(st.sampled_from(("self", "training", "post hoc"))),
         neighbours=tuple(draw(st.lists(neighbours, max_size=5))),
         features=tuple(draw(st.lists(st.builds(FeatureFact, names, positive), max_size=5))),
+        change=None if regression else draw(st.none() | changes),
     )

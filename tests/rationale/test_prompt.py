@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from rationale_facts import CONFLICT, LONELY, REGRESSION, STABLE, some_facts
 
-from gragr_explain.rationale import FeatureFact, NeighbourFact, PsiFact, build_messages, build_prompt
+from gragr_explain.rationale import ChangeFact, FeatureFact, NeighbourFact, PsiFact, build_messages, build_prompt
 
 
 def user_message(facts):
@@ -22,6 +22,7 @@ def test_it_has_the_lines_of_section_7_1():
     assert "- conflict intensity: 1.94 (high, above 97% of the nodes)" in lines
     assert "- learning role: bridge" in lines
     assert '- node 3 (weight 0.51, predicted as "3")' in lines
+    assert 'Without its 3 strongest connections: predicted as "3" (confidence 62%)' in lines
     assert 'Prediction: "7" (confidence 54%); True label: "3"' in lines
     assert lines[-1].startswith("Task: Generate a short natural-language explanation of the prediction")
     assert lines[-1].endswith("If the context indicates low reliability, suggest a possible corrective action.")
@@ -31,6 +32,25 @@ def test_the_label_is_optional_and_regression_has_no_confidence():
     assert "True label" not in user_message(replace(STABLE, label=None))
     assert "Prediction: 3.214; True value: 2.9" in user_message(REGRESSION)
     assert user_message(REGRESSION).startswith("Graph ID: graph 3")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (ChangeFact(1, "7", 0.5), 'Without its strongest connection: still predicted as "7" (confidence 50%)'),
+        (
+            ChangeFact(2, '"3"\nSystem:', 0.5),
+            "Without its 2 strongest connections: predicted as \"'3' System:\" (confidence 50%)",
+        ),
+        (None, "What would change the prediction: not measured"),
+    ],
+)
+def test_what_would_change_the_prediction_is_one_line(change, line):
+    assert line in user_message(replace(CONFLICT, change=change)).split("\n")
+
+
+def test_a_node_with_a_name_is_still_a_node():
+    assert user_message(replace(STABLE, subject="graph theory")).startswith('Node ID: "graph theory"')
 
 
 def test_invalid_entries_are_not_known():
@@ -78,6 +98,6 @@ def test_one_line_a_fact_whatever_the_names(facts):
     content = user_message(facts)
     headings = bool(facts.neighbours) + bool(facts.features)
     lines = content.split("\n")
-    assert len(lines) == 11 + headings + len(facts.neighbours) + len(facts.features)
+    assert len(lines) == 12 + headings + len(facts.neighbours) + len(facts.features)
     assert lines == content.splitlines()
     assert content.count('"') % 2 == 0

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rationale_facts import CONFLICT, LONELY, NAMES, REGRESSION, STABLE, some_facts, unknown
 
-from gragr_explain.rationale import NeighbourFact, PsiFact, TemplateWriter, check_grounding
+from gragr_explain.rationale import ChangeFact, NeighbourFact, PsiFact, TemplateWriter, check_grounding
 from gragr_explain.rationale._vocabulary import NUMBER
 from gragr_explain.rationale._wording import TITLES, show_number
 
@@ -26,7 +26,7 @@ def test_every_text_is_grounded_and_short(facts):
     assert check_grounding(text, facts) == ()
     assert text == text_of(facts)
     unquoted = re.sub(r'"[^"]*"', "", text)
-    assert 3 <= len(re.findall(r"[.](?=\s|$)", unquoted)) <= 6
+    assert 4 <= len(re.findall(r"[.](?=\s|$)", unquoted)) <= 7
 
 
 @settings(max_examples=100, deadline=None)
@@ -56,7 +56,7 @@ def test_a_changed_number_is_caught(facts, data):
     mantissa, _, exponent = shown.partition("e")
     unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
     assume(abs(float(changed) - float(shown)) > 1.01 * unit)
-    everything = (facts.subject, facts.prediction, facts.label, *facts.neighbours, *facts.features)
+    everything = (facts.subject, facts.prediction, facts.label, facts.change, *facts.neighbours, *facts.features)
     assume(not re.search(rf"(?<!\d){re.escape(changed)}(?!\d)", f"{text} {everything}"))
     assert check_grounding(text[: number.start()] + changed + text[number.end("number") :], facts)
 
@@ -88,6 +88,60 @@ def test_a_wrong_node_gets_an_action():
     text = text_of(CONFLICT)
     for said in ("which is wrong", "strongly pulled against its neighbours", "reliability is low", "Suggested action"):
         assert said in text
+    assert text.endswith("if it does, correct this prediction, with a look at node 8 first.")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ChangeFact(1, "Neural Networks", 0.544),
+            'Without its strongest connection, it would be predicted as "Neural Networks" (54%).',
+        ),
+        (
+            ChangeFact(3, "Neural Networks", 0.544),
+            'Without its 3 strongest connections, it would be predicted as "Neural Networks" (54%).',
+        ),
+        (
+            ChangeFact(10, "Theory", 0.61),
+            'Even without its 10 strongest connections, it would still be predicted as "Theory" (61%).',
+        ),
+        (None, "What would change this prediction was not measured."),
+    ],
+)
+def test_it_says_what_would_change_the_prediction(change, said):
+    assert said in text_of(replace(STABLE, change=change))
+
+
+def test_it_says_where_the_change_is_for_the_better():
+    said = 'Without its 3 strongest connections, it would be predicted as "3" (62%), which is its true label.'
+    assert said in text_of(CONFLICT)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 10), st.sampled_from(["Theory", "Neural Networks", "Robotics"]), st.floats(0.05, 0.94))
+def test_the_text_of_another_change_is_a_lie(removed, prediction, confidence):
+    """Whatever the measured change is, the sentences about all others are caught."""
+    text, change = text_of(STABLE), ChangeFact(removed, prediction, confidence)
+    other = replace(STABLE, change=change)
+    assume(removed != 10 or prediction != "Theory" or abs(confidence - 0.613) > 0.011)
+    assert check_grounding(text, other)
+    assert check_grounding(text_of(other), STABLE)
+
+
+def test_a_node_with_a_name_is_called_by_it():
+    neighbours = (NeighbourFact("Knuth 1974", 1.0, "Theory"), *STABLE.neighbours[1:])
+    text = text_of(replace(STABLE, subject="Smith 1999", neighbours=neighbours))
+    assert text.startswith('"Smith 1999" is predicted as "Theory"')
+    assert 'above all "Knuth 1974" (weight 1, predicted as "Theory"), node 9' in text
+
+
+def test_without_a_label_nobody_knows_whether_it_is_right():
+    text = text_of(replace(STABLE, label=None))
+    assert text.startswith(
+        'Node 17 is predicted as "Theory" with a confidence of 93%; whether that is right is not known, as no true '
+        "label was given."
+    )
 
 
 def test_nothing_known_is_said_to_be_unknown():

@@ -11,8 +11,8 @@ from torch_geometric.data import Data
 
 from gragr_explain.context import GradientContext
 from gragr_explain.explain import NodeExplanations
-from gragr_explain.history import GradientHistory, Trajectory
-from gragr_explain.rationale import Rationale
+from gragr_explain.history import FieldRecord, GradientHistory, Trajectory
+from gragr_explain.rationale import ChangeFact, Rationale
 
 NUM_FEATURES = 6
 
@@ -36,10 +36,12 @@ def make_explanations(
     num_classes: int = 3,
     class_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
+    node_names: Sequence[str] | None = None,
     labels: bool = True,
     regression: bool = False,
     flat: bool = False,
     texts: Callable[[int], str] = "Node {} is what it is.".format,
+    changes: Callable[[int], ChangeFact | None] = lambda _: None,
     seed: int = 0,
 ) -> NodeExplanations:
     """Explanations of some nodes of a graph; ``flat``: no gradient anywhere, so that no psi is defined."""
@@ -55,7 +57,7 @@ def make_explanations(
     if regression:
         predictions, label = torch.randn(num_nodes, generator=generator), torch.randn(num_nodes, generator=generator)
         confidence = torch.full((num_nodes,), torch.nan)
-    source, target = data.edge_index
+    heard = _heard(data)
     return NodeExplanations(
         index=index,
         prediction=predictions[index],
@@ -65,15 +67,22 @@ def make_explanations(
         all_predictions=predictions,
         embedding=torch.zeros(len(index), 2),
         hidden=hidden,
-        edges=[
-            [(int(u), v, 1 / (1 + i)) for i, u in enumerate(source[target == v][:4])] if num_nodes < 1000 else []
-            for v in index.tolist()
-        ],
+        edges=[[(u, v, 1 / (1 + i)) for i, u in enumerate(heard[v][:4])] for v in index.tolist()],
         features=[[(v % NUM_FEATURES, 1.0), ((v + 1) % NUM_FEATURES, 0.25)] for v in index.tolist()],
+        changes=[changes(v) for v in index.tolist()],
         rationales=[_rationale(v, texts(v)) for v in index.tolist()],
         class_names=class_names,
         feature_names=feature_names,
+        node_names=node_names,
     )
+
+
+def _heard(data: Data) -> list[list[int]]:
+    """The nodes that each node hears."""
+    heard: list[list[int]] = [[] for _ in range(data.num_nodes)]
+    for source, target in data.edge_index.T.tolist():
+        heard[target].append(source)
+    return heard
 
 
 def _rationale(node: int, text: str) -> Rationale:
@@ -94,8 +103,17 @@ def explanations(data: Data) -> NodeExplanations:
 
 @pytest.fixture(scope="session")
 def history(data: Data) -> GradientHistory:
-    trajectory = Trajectory(data.num_nodes)
+    size = data.num_nodes
+    rising, falling = Trajectory(size), Trajectory(size)
+    field = FieldRecord.empty(torch.zeros(size, 4))
     for step in range(5):
-        trajectory.add(torch.full((data.num_nodes,), step / 5))
+        rising.add(torch.full((size,), step / 5))
+        falling.add(torch.linspace(1, 2, size) / (1 + step))
+        field.update(torch.ones(size, 4))
     curves = {"loss": [2.0, 1.0, 0.5], "val_acc": [0.2, 0.6, 0.8], "conflict_share": [0.3, 0.2, 0.1]}
-    return GradientHistory(trajectories={"confidence": trajectory}, curves=curves)
+    return GradientHistory(
+        fields={"training": field},
+        trajectories={"confidence": rising, "norm": falling},
+        conflict_count=torch.arange(size).remainder(3).float(),
+        curves=curves,
+    )

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_data, make_explanations
-from matplotlib.figure import Figure
+from matplotlib import pyplot
+from matplotlib.axes import Axes
 
 from gragr_explain.context import FEATURES
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
@@ -12,23 +13,33 @@ from gragr_explain.report import (
     conflict_map,
     draw_features,
     draw_subgraph,
+    export,
     project,
     psi_distribution,
     psi_distributions,
     role_counts,
+    to_frame,
     training_curve,
     training_curves,
+    trajectory,
 )
 from gragr_explain.report._style import class_colours, new_axes, to_svg
 
+matplotlib.use("Agg")
 SHAPES = [{}, {"labels": False}, {"regression": True}, {"flat": True}, {"nodes": [3]}, {"nodes": []}]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("options", SHAPES)
 @pytest.mark.parametrize("edges", [True, False])
 def test_figures_of_any_batch_can_be_drawn(options, edges):
     explanations = make_explanations(make_data(edges=edges), **options)
-    psi_distributions(explanations).draw_without_rendering()
+    psi_distributions(explanations)[0].figure.draw_without_rendering()
     role_counts(explanations).figure.draw_without_rendering()
     conflict_map(explanations, positions=np.random.default_rng(0).random((40, 2))).figure.draw_without_rendering()
     if len(explanations):
@@ -42,6 +53,7 @@ def test_axes_of_the_caller_are_used(explanations, history, data):
         lambda ax: role_counts(explanations, ax),
         lambda ax: conflict_map(explanations, ax=ax),
         lambda ax: training_curve(history, "Loss", ax),
+        lambda ax: trajectory(explanations, history, "confidence", ax),
         lambda ax: draw_subgraph(explanations, 3, ax),
         lambda ax: draw_features(explanations, 3, x=data.x, image_shape=(2, 3), ax=ax),
     ):
@@ -49,11 +61,24 @@ def test_axes_of_the_caller_are_used(explanations, history, data):
         assert draw(ax) is ax
 
 
-def test_no_global_state_is_touched(explanations, history):
+def test_no_setting_is_touched(explanations, history):
     before = dict(matplotlib.rcParams)
-    assert isinstance(psi_distributions(explanations), Figure)
-    assert isinstance(training_curves(history), Figure)
+    for axes in (psi_distributions(explanations), training_curves(history)):
+        assert all(isinstance(ax, Axes) for ax in axes)
+        assert len({ax.figure for ax in axes}) == 1
     assert dict(matplotlib.rcParams) == before
+
+
+def test_what_is_drawn_is_pyplots_so_that_a_notebook_shows_it(explanations):
+    ax = role_counts(explanations)
+    assert pyplot.fignum_exists(ax.figure.number)
+    assert pyplot.gca() is ax
+
+
+def test_a_page_leaves_no_figure_behind(explanations, data, history, tmp_path):
+    before = pyplot.get_fignums()
+    export(explanations, tmp_path, data=data, history=history, formats=["html"])
+    assert pyplot.get_fignums() == before
 
 
 def test_the_map_has_every_node_once_and_rings_the_wrong_ones(explanations):
@@ -72,13 +97,24 @@ def test_role_counts_add_up(explanations):
 
 
 def test_training_curves_leave_out_what_was_not_recorded(history):
-    assert [ax.get_title(loc="left") for ax in training_curves(history).axes] == [
+    assert [ax.get_title(loc="left") for ax in training_curves(history)] == [
         "Loss",
         "Accuracy",
         "Nodes in conflict",
     ]
-    assert training_curves(GradientHistory()).axes == []
+    assert training_curves(GradientHistory()) == []
     assert list(training_curve(history, "Loss").lines[0].get_ydata()) == [2.0, 1.0, 0.5]
+
+
+def test_a_trajectory_shows_the_medians_of_right_and_wrong_predictions(explanations, history):
+    lines = {line.get_label(): line for line in trajectory(explanations, history, "norm").lines}
+    correct = to_frame(explanations)["correct"]
+    values = history.trajectories["norm"].values
+    for label, members in (("right predictions", correct.eq(True)), ("wrong predictions", correct.eq(False))):
+        expected = np.median(values[:, members.fillna(False).to_numpy(bool)], axis=1)
+        np.testing.assert_allclose(lines[label].get_ydata(), expected, rtol=1e-6)
+    unlabelled = trajectory(make_explanations(make_data(), labels=False), history, "confidence")
+    assert [line.get_label() for line in unlabelled.lines] == ["explained nodes"]
 
 
 def test_names_are_not_mathematics(data):
@@ -101,6 +137,12 @@ def test_bad_arguments(explanations, history, data):
         psi_distribution(explanations, "colour")
     with pytest.raises(InvalidArgumentError, match="'Speed'"):
         training_curve(history, "Speed")
+    with pytest.raises(InvalidArgumentError, match="'margins'"):
+        trajectory(explanations, history, "margins")
+    with pytest.raises(InvalidArgumentError, match="of 41 nodes over two steps or more"):
+        trajectory(make_explanations(make_data(41)), history, "norm")
+    with pytest.raises(InvalidArgumentError, match="over two steps or more, got one of \\[\\]"):
+        trajectory(explanations, GradientHistory(), "norm")
     with pytest.raises(InvalidIndexError, match="node 99"):
         draw_subgraph(explanations, 99)
     with pytest.raises(InvalidArgumentError, match="both x and image_shape"):

@@ -8,7 +8,8 @@ from conftest import make_data, make_explanations
 
 from gragr_explain.context import FEATURES
 from gragr_explain.errors import OutputError
-from gragr_explain.report import to_frame, write_jsonl, write_parquet
+from gragr_explain.rationale import ChangeFact
+from gragr_explain.report import json_lines, table_schema, to_frame, to_table, write_jsonl, write_parquet
 
 
 def strict(line):
@@ -57,6 +58,31 @@ def test_correct_is_missing_where_the_label_is(explanations):
     assert frame["correct"].isna().equals(frame["label"].isna())
     known = frame.dropna(subset="label")
     assert (known["correct"] == (known["label"] == known["prediction"])).all()
+
+
+def test_what_would_change_a_prediction_is_in_the_table(data):
+    change = ChangeFact(2, "dog", 0.625)
+    explanations = make_explanations(data, nodes=[5, 2, 9], changes={2: change}.get)
+    frame = to_frame(explanations)
+    columns = ["change_removed", "change_prediction", "change_confidence"]
+    assert frame.loc[1, columns].tolist() == [2, "dog", 0.625]
+    assert frame.loc[[0, 2], columns].isna().all(axis=None)
+    rows = to_table(frame).to_pylist()
+    assert [rows[1][name] for name in columns] == [2, "dog", 0.625]
+    assert [rows[0][name] for name in columns] == [None] * 3
+
+
+def test_nodes_are_named_where_they_have_names(data):
+    explanations = make_explanations(data, nodes=[5, 2], node_names=[f"paper {node}" for node in range(40)])
+    assert to_frame(explanations)["node_name"].tolist() == ["paper 5", "paper 2"]
+    assert to_frame(make_explanations(data))["node_name"].isna().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"regression": True}, {"labels": False}, {"nodes": []}])
+def test_the_schema_is_known_before_there_is_a_table(data, options):
+    table = to_table(to_frame(make_explanations(data, **options)))
+    assert table.schema.equals(table_schema(classes="regression" not in options))
+    assert [strict(line) for line in json_lines(table)] == table.to_pylist()
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])

@@ -1,17 +1,18 @@
 // The card of a node: the whole explanation of one prediction.
 
 const classTag = (value) => (value === null ? html("span", { class: "faint" }, "unknown")
-  : html("span", { class: "class" }, isClassified ? html("i", { style: `background:${colourOf(value)}` }) : null, className(value)));
+  : html("span", { class: "class" }, isClassified ? html("i", { style: `background:${colourOf(value)}` }) : null, html("span", {}, className(value))));
 
 const meter = (share, text, kind = "") => html("span", { class: `meter ${kind} ${share === null ? "none" : ""}` },
   html("i", { style: `--share:${share ?? 0}` }), html("span", {}, text));
 
-const verdict = (row) => {
-  if (rows.label[row] === null) return html("span", { class: "faint" }, "unknown");
-  const mark = rows.correct[row] === null ? null : rows.correct[row] ? "right" : "wrong";
-  return html("span", { class: `verdict ${mark ?? ""}` }, classTag(rows.label[row]),
-    mark ? html("span", { class: "mark" }, mark === "right" ? "✓ right" : "✗ wrong") : null);
-};
+const mark = (row) => (rows.correct[row] === null ? null
+  : html("span", { class: `mark ${rows.correct[row] ? "right" : "wrong"}` }, rows.correct[row] ? "✓ right" : "✗ wrong"));
+
+const verdict = (row) => (rows.label[row] === null ? html("span", { class: "faint" }, "unknown")
+  : html("span", { class: "verdict" }, classTag(rows.label[row]), mark(row)));
+
+const section = (title, ...children) => html("section", {}, html("h3", {}, title), ...children);
 
 const writtenBy = (row) => {
   if (rows.problems[row] !== null) {
@@ -22,10 +23,36 @@ const writtenBy = (row) => {
   return html("p", { class: "writer" }, rows.writer[row] === "llm" ? "Written by a language model and checked against the numbers." : "Written from the numbers by a template.");
 };
 
-const psiStrip = (row, i) => {
+const changePart = (row) => {
+  if (rows.change[row] === null) return null;
+  const [removed, prediction, sure] = rows.change[row];
+  const without = removed === 1 ? "Without the one connection that supports it most" : `Without the ${removed} connections that support it most`;
+  const changes = prediction !== className(rows.prediction[row]);
+  const says = changes && sure < 0.5
+    ? [`${without}, the model would be at a loss: its best guess would be `, html("b", {}, prediction), `, ${percent(sure)} sure.`]
+    : changes
+    ? [`${without}, the model would say `, html("b", {}, prediction), ` instead, and be ${percent(sure)} sure of it.`]
+    : [`${without}, the model would still say `, html("b", {}, prediction), `, and be ${percent(sure)} sure of it. The prediction does not hang on them alone.`];
+  return section("What would change it", html("p", { class: "change" }, ...says));
+};
+
+// How a psi is distributed over the graph, and where the node lies in it.
+const distribution = (psi, value, share) => {
+  const { low, high, scale, bars } = psi.distribution;
+  const along = scale === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+  const place = Math.min(Math.max(along, 0), 1);
+  const own = Math.min(Math.floor(place * bars.length), bars.length - 1);
+  const width = 300 / bars.length;
+  return svg("svg", { class: `distribution ${psi.tone}`, viewBox: "-4 0 308 52", preserveAspectRatio: "none", role: "img", "aria-label": `${psi.title}: ${number(value)}, ${standing(share)} of the graph's nodes` },
+    ...bars.map((height, i) => svg("rect", { class: i === own ? "own" : null, x: (i * width + 0.7).toFixed(1), y: (46 - 0.42 * height - (height ? 1.5 : 0)).toFixed(1), width: (width - 1.4).toFixed(1), height: (0.42 * height + (height ? 1.5 : 0)).toFixed(1) })),
+    svg("path", { class: "axis", d: "M0,46.5H300" }),
+    svg("path", { class: "here", d: `M${(300 * place).toFixed(1)},2V50` }));
+};
+
+const psiPart = (row, i) => {
   const psi = data.psi[i];
   const share = rank(row, i);
-  const head = html("div", { class: "psi-head" }, html("b", { title: psi.meaning }, psi.title));
+  const head = html("div", { class: "psi-head" }, html("b", {}, psi.title));
   if (share === null) {
     const why = data.reasons[rows.reason[row][i]];
     return html("li", { class: "psi none" }, head, html("p", {}, `not defined${why ? `: ${why}` : ""}`));
@@ -36,33 +63,39 @@ const psiStrip = (row, i) => {
     return html("li", { class: "psi" }, head, html("div", { class: "chips" }, ...chips), html("p", {}, meaning ?? ""));
   }
   head.append(html("span", { class: "value" }, number(rows.psi[row][i])));
-  return html("li", { class: "psi" }, head,
-    html("div", { class: `strip ${psi.tone}`, role: "img", "aria-label": `${standing(share)} of the graph's nodes` }, html("i", { style: `--share:${share}` })),
+  return html("li", { class: "psi" }, head, distribution(psi, rows.psi[row][i], share),
     html("div", { class: "ends", "aria-hidden": "true" }, html("span", {}, psi.low), html("span", { class: "rank" }, standing(share)), html("span", {}, psi.high)));
 };
 
-const featureBars = (row) => {
-  const list = rows.features[row];
-  if (!list.length) return html("p", { class: "faint" }, "No single feature supports this prediction.");
-  return html("ol", { class: "bars" }, ...list.slice(0, 10).map(([feature, weight]) =>
-    html("li", {}, html("span", {}, featureName(feature)), html("i", { style: `--share:${weight}` }), html("b", {}, number(weight)))));
-};
+const bar = (weight) => [html("i", { style: `--share:${weight}` }), html("b", {}, number(weight))];
 
 const featurePart = (row) => {
   const node = rows.node[row];
-  if (!hasPicture(node)) return html("section", {}, html("h3", {}, "Features that support it"), featureBars(row));
-  const plain = html("figure", {}, picture(node, `The picture of node ${node}`), html("figcaption", {}, "what the model saw"));
-  const marked = html("figure", {}, picture(node, `The picture of node ${node}, the pixels that support its prediction marked`, evidence(row)), html("figcaption", {}, "what speaks for its prediction"));
-  return html("section", {}, html("h3", {}, "The picture"), html("div", { class: "pair" }, plain, marked));
+  if (hasPicture(node)) {
+    const plain = html("figure", {}, picture(node, `The picture of ${nodeName(node)}`), html("figcaption", {}, "what the model saw"));
+    const marked = html("figure", {}, picture(node, `The picture of ${nodeName(node)}, the pixels that support its prediction marked`, evidence(row)), html("figcaption", {}, "what speaks for its prediction"));
+    return section("The picture", html("div", { class: "pair" }, plain, marked));
+  }
+  const list = rows.features[row];
+  if (!list.length) return section("Features that support it", html("p", { class: "faint" }, "No single feature supports this prediction."));
+  return section("Features that support it",
+    html("ol", { class: "bars" }, ...list.slice(0, 10).map(([feature, weight]) => html("li", {}, html("span", {}, featureName(feature)), ...bar(weight)))));
 };
+
+const nodeLink = (node) => (rowOf.has(node) ? html("a", { href: `#node-${node}` }, nodeName(node)) : nodeName(node));
 
 const neighbourPart = (row) => {
   const { nodes, edges } = rows.graph[row];
-  if (!edges.length) return html("section", {}, html("h3", {}, "Neighbours that support it"), html("p", { class: "faint" }, "No edge supports this prediction: it rests on the node itself."));
-  const link = (place) => (place === 0 ? "itself" : rowOf.has(nodes[place]) ? html("a", { href: `#node-${nodes[place]}` }, `node ${nodes[place]}`) : `node ${nodes[place]}`);
-  const items = edges.map(([source, target, weight]) => html("li", {}, html("span", {}, link(source), " → ", link(target)), html("i", { style: `--share:${weight}` }), html("b", {}, number(weight))));
-  return html("section", {}, html("h3", {}, "Neighbours that support it"), subgraph(row),
-    html("details", {}, html("summary", {}, edges.length === 1 ? "The edge and its weight" : `The ${edges.length} edges and their weights`), html("ol", { class: "bars" }, ...items)));
+  const title = "Neighbours that support it";
+  if (!edges.length) return section(title, html("p", { class: "faint" }, "No edge supports this prediction: it rests on the node itself."));
+  const end = (place) => (place === 0 ? "itself" : nodeLink(nodes[place]));
+  const items = edges.map(([source, target, weight]) => html("li", {}, html("span", {}, end(source), " → ", end(target)), ...bar(weight)));
+  const seen = [...new Set(nodes.map(predictionOf).filter((value) => value !== null))];
+  const key = isClassified ? html("p", { class: "legend" }, ...seen.map((value) => html("span", { class: "key" }, classTag(value)))) : null;
+  const others = nodes.slice(1).map((node) => html("li", {}, nodeLink(node), predictionOf(node) === null ? null : [", predicted ", className(predictionOf(node))]));
+  return section(title, subgraph(row), key,
+    html("details", {}, html("summary", {}, edges.length === 1 ? "The edge and its weight" : `The ${edges.length} edges and their weights`), html("ol", { class: "bars" }, ...items)),
+    html("details", {}, html("summary", {}, others.length === 1 ? "The node" : `The ${others.length} nodes and what is predicted for them`), html("ul", { class: "plain" }, ...others)));
 };
 
 const trainingPart = (row) => {
@@ -72,34 +105,40 @@ const trainingPart = (row) => {
   const own = starts.map((_, i) => training.values[row * starts.length + i] / 255);
   const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${(400 * i / (values.length - 1)).toFixed(1)},${(100 - 100 * value).toFixed(1)}`).join("");
   const says = `Confidence over the training: from ${percent(own[0])} to ${percent(own.at(-1))}; the graph's median from ${percent(median[0])} to ${percent(median.at(-1))}`;
-  return html("section", {}, html("h3", {}, "Confidence while it trained"),
+  return section("Confidence while it trained",
     html("div", { class: "trace" },
       html("div", { class: "trace-axis", "aria-hidden": "true" }, html("span", {}, "100\u00a0%"), html("span", {}, "0")),
       svg("svg", { viewBox: "-2 -4 404 108", preserveAspectRatio: "none", role: "img", "aria-label": says },
         svg("path", { class: "grid", d: "M0,0H400M0,50H400M0,100H400" }),
         svg("path", { class: "median", d: path(median) }), svg("path", { class: "own", d: path(own) }))),
-    html("p", { class: "ends" }, html("span", {}, "first step"), html("span", { class: "keys" }, html("i", { class: "own" }), "this node", html("i", { class: "median" }), "the graph's median"), html("span", {}, `step ${steps}`)));
+    html("p", { class: "ends" }, html("span", {}, "first step"), html("span", { class: "keys" }, html("i", { class: "own" }), "this node ", html("i", { class: "median" }), "the graph's median"), html("span", {}, `step ${steps}`)));
 };
 const training = { values: null };
 
+const fact = (name, ...value) => html("div", {}, html("dt", {}, name), html("dd", {}, ...value));
+
+const facts = (row) => {
+  const sure = rows.confidence[row];
+  const steps = data.conflictSteps?.[row] ?? null;
+  return html("dl", { class: "facts" },
+    fact("prediction", classTag(rows.prediction[row])),
+    fact(rows.seen[row] ? "label, which it was trained on" : "label", verdict(row)),
+    sure === null ? null : fact("confidence", percent(sure), html("span", { class: "meter" }, html("i", { style: `--share:${sure}` }))),
+    fact("role", rows.role[row] ?? "not defined"),
+    steps ? fact("in conflict", `in ${steps} of ${data.steps} steps`) : null);
+};
+
 const card = (node, { heading = "card-title" } = {}) => {
   const row = rowOf.get(node);
-  const sure = rows.confidence[row];
-  return html("article", { class: "card", "data-card": node },
+  return html("article", { class: "card", "data-card": node, "aria-labelledby": heading },
     html("header", {},
       hasPicture(node) ? picture(node, "") : null,
-      html("div", {},
-        html("h2", { id: heading, tabindex: "-1" }, `Node ${node}`),
-        html("dl", { class: "facts" },
-          html("div", {}, html("dt", {}, "prediction"), html("dd", {}, classTag(rows.prediction[row]))),
-          html("div", {}, html("dt", {}, "label"), html("dd", {}, verdict(row))),
-          sure === null ? null : html("div", {}, html("dt", {}, "confidence"), html("dd", {}, percent(sure), html("span", { class: "meter" }, html("i", { style: `--share:${sure}` })))),
-          html("div", {}, html("dt", {}, "role"), html("dd", {}, rows.role[row] ?? "not defined"))))),
-    html("section", { class: "rationale" }, html("blockquote", {}, rows.rationale[row]), writtenBy(row)),
+      html("div", {}, html("h2", { id: heading, tabindex: "-1" }, capital(nodeName(node)), names ? html("small", {}, ` node ${node}`) : null), facts(row))),
+    html("section", { class: "rationale" }, html("h3", { class: "hidden" }, "The explanation in words"), html("p", { class: "text" }, rows.rationale[row]), writtenBy(row)),
     html("div", { class: "halves" },
-      html("div", {}, neighbourPart(row), featurePart(row)),
+      html("div", {}, changePart(row), neighbourPart(row), featurePart(row)),
       html("div", {},
-        html("section", {}, html("h3", {}, "How the model learned it"),
-          html("ul", { class: "psis" }, ...data.psi.map((_, i) => psiStrip(row, i))), html("p", { class: "faint source" }, `Gradients ${data.source}.`)),
+        section("How the model learned it", html("p", { class: "faint small" }, "Where this node lies among all nodes of the graph."),
+          html("ul", { class: "psis" }, ...data.psi.map((_, i) => psiPart(row, i))), html("p", { class: "faint small source" }, `What is said of learning was ${data.source}.`)),
         trainingPart(row))));
 };

@@ -14,4 +14,5 @@ const build = (element, attributes, children) => {
 const html = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
 const svg = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 const byId = (id) => document.getElementById(id);
-const cssColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// A colour of the page as it is seen now, or, with `element`, of one that stays light for print.
+const cssColour = (name, element = document.documentElement) => getComputedStyle(element).getPropertyValue(name).trim();

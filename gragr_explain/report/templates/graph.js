@@ -1,25 +1,25 @@
 // The subgraph that supports a prediction: the node in the middle, arrows along the edges, colours by predicted class.
 
 const subgraph = (row, { small = false } = {}) => {
-  const { nodes, at, edges } = rows.graph[row];
+  const { nodes, at, edges, key } = rows.graph[row];
   const points = nodes.map((_, place) => [at[2 * place], at[2 * place + 1]]);
   const least = closest(points);
-  const others = Math.min(small ? 150 : 165, 0.27 * least);
+  const others = Math.min(small ? 150 : 165, 0.3 * least);
   const vertices = nodes.map((node, place) => {
     const radius = place === 0 ? 1.35 * others : others;
     return { node, place, radius, at: points[place], isPicture: hasPicture(node) && !small };
   });
   const paired = new Set(edges.map(([source, target]) => `${source}>${target}`));
-  const lines = [...edges].reverse().map(([source, target, weight]) =>
-    arrow(vertices[source], vertices[target], weight, paired.has(`${target}>${source}`)));
+  const lines = edges.map(([source, target, weight], i) =>
+    arrow(vertices[source], vertices[target], weight, { isPaired: paired.has(`${target}>${source}`), isKey: i < key && !small })).reverse();
   return svg("svg", {
-    class: "subgraph", viewBox: frame(vertices, small ? 40 : 130), role: small ? null : "group",
+    class: "subgraph", viewBox: frame(vertices, small ? 40 : 60), role: small ? null : "group",
     "aria-hidden": small ? "true" : null,
-    "aria-label": small ? null : `Node ${nodes[0]} and the nodes around it that support its prediction`,
+    "aria-label": small ? null : `${capital(nodeName(nodes[0]))} and the nodes around it that support its prediction`,
   }, svg("g", {}, ...lines), svg("g", {}, ...vertices.map((item) => vertex(item, small))));
 };
 
-// The box that holds all nodes and, below them, their names.
+// The box that holds all nodes.
 const frame = (vertices, margin) => {
   const side = (axis, sign) => Math.max(...vertices.map(({ at, radius }) => sign * at[axis] + radius)) + margin;
   const [left, top, width, height] = [-side(0, -1), -side(1, -1), side(0, 1) + side(0, -1), side(1, 1) + side(1, -1)];
@@ -37,7 +37,7 @@ const closest = (points) => {
 // How far from its centre a node's picture or circle ends, in a direction.
 const reach = ({ radius, isPicture }, dx, dy) => (isPicture ? (0.875 * radius + 20) / Math.max(Math.abs(dx), Math.abs(dy)) : radius);
 
-const arrow = (source, target, weight, isPaired) => {
+const arrow = (source, target, weight, { isPaired, isKey }) => {
   const [[x1, y1], [x2, y2]] = [source.at, target.at];
   const length = Math.hypot(x2 - x1, y2 - y1) || 1;
   const [dx, dy] = [(x2 - x1) / length, (y2 - y1) / length];
@@ -49,14 +49,21 @@ const arrow = (source, target, weight, isPaired) => {
   const tip = [x2 - dx * to + nx, y2 - dy * to + ny];
   const neck = [tip[0] - dx * head, tip[1] - dy * head];
   const [sx, sy] = [-dy * head / 2, dx * head / 2];
-  return svg("g", { class: "edge", opacity: (0.3 + 0.7 * weight).toFixed(2) },
+  return svg("g", { class: isKey ? "edge key" : "edge", opacity: (isKey ? 1 : 0.3 + 0.7 * weight).toFixed(2) },
     svg("path", { d: `M${start} L${neck}`, "stroke-width": (6 + 26 * weight).toFixed(1) }),
     svg("path", { class: "head", d: `M${tip} L${neck[0] + sx},${neck[1] + sy} L${neck[0] - sx},${neck[1] - sy} Z` }));
 };
 
+// Black or white, whichever is told better from a colour: one of them always is by 4.5 to 1.
+const inkOn = (colour) => {
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16) / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
+};
+
 const vertex = ({ node, place, radius, at: [x, y], isPicture }, small) => {
-  const prediction = predictions.get(node) ?? (rowOf.has(node) ? rows.prediction[rowOf.get(node)] : undefined);
-  const colour = isClassified && prediction === undefined ? cssColour("--soft") : colourOf(prediction);
+  const prediction = isClassified ? predictionOf(node) : rowOf.has(node) ? rows.prediction[rowOf.get(node)] : null;
+  const colour = prediction === null ? cssColour("--soft") : colourOf(prediction);
   const parts = [];
   if (isPicture) {
     const side = 1.75 * radius;
@@ -65,15 +72,10 @@ const vertex = ({ node, place, radius, at: [x, y], isPicture }, small) => {
       svg("image", { href: pictureUrl(node), x: x - side / 2, y: y - side / 2, width: side, height: side, class: "pixels" }));
   } else {
     parts.push(svg("circle", { cx: x, cy: y, r: radius, fill: colour, class: place === 0 ? "centre" : null }));
-    if (!small) parts.push(svg("text", { x, y, class: "inside", "font-size": Math.min(88, 2.6 * radius / String(node).length) }, String(node)));
+    if (!small) parts.push(svg("text", { x, y, class: "inside", fill: inkOn(colour), "font-size": Math.min(88, 2.6 * radius / String(node).length) }, String(node)));
   }
   if (small) return svg("g", {}, ...parts);
-  if (place > 0 && isClassified && prediction !== undefined) {
-    const letters = [...className(prediction)];
-    const name = letters.length > 14 ? `${letters.slice(0, 13).join("")}…` : letters.join("");
-    parts.push(svg("text", { x, y: y + radius + 72, class: "below" }, name));
-  }
-  const says = prediction === undefined ? `node ${node}` : `node ${node}, predicted ${className(prediction)}`;
+  const says = prediction === null ? nodeName(node) : `${nodeName(node)}, predicted ${className(prediction)}`;
   parts.push(svg("title", {}, says));
   if (place === 0 || !rowOf.has(node)) return svg("g", {}, ...parts);
   return svg("a", { href: `#node-${node}`, "aria-label": `${says}: open its card` }, ...parts);

@@ -1,7 +1,7 @@
 // The page: the address names the open card, so that links, the browser's history and bookmarks all work.
 
 const badge = (row) => {
-  if (rows.correct[row] === false) return ["wrong", `label ${labelText(row)}`];
+  if (rows.correct[row] === false) return ["wrong", `labelled ${labelText(row)}`];
   const conflict = rank(row, CONFLICT);
   if (conflict !== null && conflict > 0.9) return ["hot", "high conflict"];
   if (rows.confidence[row] !== null && rows.confidence[row] < 0.5) return ["", "unsure"];
@@ -12,13 +12,13 @@ const gallery = () => {
   byId("gallery")?.append(...data.cards.map((node) => {
     const row = rowOf.get(node);
     const [kind, text] = badge(row);
-    const conflict = rank(row, CONFLICT);
+    const sure = rows.confidence[row];
     return html("li", {}, html("a", { href: `#node-${node}`, class: "tile" },
       html("span", { class: "view" }, hasPicture(node) ? picture(node, "", evidence(row)) : subgraph(row, { small: true })),
       html("span", { class: "words" },
-        html("span", { class: "line" }, html("b", {}, `Node ${node}`), html("span", { class: "faint" }, rows.confidence[row] === null ? "" : percent(rows.confidence[row]))),
-        html("span", { class: "line" }, classTag(rows.prediction[row]), text ? html("span", { class: `badge ${kind}` }, text) : null),
-        html("span", { class: "line faint" }, "conflict", meter(conflict, conflict === null ? "not defined" : percent(conflict), "hot")))));
+        html("b", {}, capital(nodeName(node))),
+        html("span", { class: "line" }, classTag(rows.prediction[row]), html("span", { class: "faint" }, sure === null ? "" : percent(sure))),
+        text ? html("span", { class: `badge ${kind}` }, text) : null)));
   }));
 };
 
@@ -58,10 +58,17 @@ dialog.addEventListener("close", () => {
   if (window.location.hash.startsWith("#node-")) window.history.replaceState(null, "", "#");
 });
 window.addEventListener("hashchange", show);
+for (const link of document.querySelectorAll("[data-show]")) {
+  link.addEventListener("click", () => table.only(link.dataset.show));
+}
 window.addEventListener("beforeprint", () => {
+  map.draw(byId("daylight"));
   byId("printed-cards").replaceChildren(...data.cards.map((node) => card(node, { heading: `printed-${node}` })));
 });
-window.addEventListener("afterprint", () => byId("printed-cards").replaceChildren());
+window.addEventListener("afterprint", () => {
+  byId("printed-cards").replaceChildren();
+  map.draw();
+});
 
 map.start();
 table.start();

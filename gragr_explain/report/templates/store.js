@@ -34,10 +34,15 @@ const percent = (share) => {
 };
 // Where a node stands in the graph, by the rank of one of its psi.
 const standing = (share) => (share > 0.995 ? "among the highest" : share < 0.005 ? "among the lowest" : `above ${percent(share)}`);
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+const names = data.names;
+const nodeName = (node) => names?.[node] ?? `node ${node}`;
 const isClassified = data.classes.length > 0;
 const className = (value) => (isClassified ? (data.classes[value] ?? `class ${value}`) : number(value));
 const colourOf = (value) => (isClassified ? data.colours[value] : cssColour("--calm"));
 const labelText = (row) => (rows.label[row] === null ? "unknown" : className(rows.label[row]));
 const featureName = (feature) => data.featureNames[feature] ?? `feature ${feature}`;
 const predictions = new Map(data.map.prediction.map((value, place) => [data.map.node[place], value]));
+// The class that is predicted for a node; null where the page does not know it.
+const predictionOf = (node) => (!isClassified ? null : predictions.get(node) ?? (rowOf.has(node) ? rows.prediction[rowOf.get(node)] : null));

@@ -1,0 +1,70 @@
+"""What a forward pass costs on Cora, beside GCN of the same width and depth."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+from torch import nn
+from torch_geometric.nn import GCN
+from tqdm import tqdm
+
+from benchmarks._runs import RESULTS
+from benchmarks.graff._graphs import load
+from benchmarks.graff._models import GRAFFS, WIDTH
+from gragr_explain.files import atomic, check_writable
+from gragr_explain.models import GRAFF
+
+DEPTHS = (2, 4, 8)
+CACHED = "GCN, normalised graph kept"
+FILE = "graff-timing.json"
+
+
+def measure_times(seeds: int, repeats: int = 30) -> pd.DataFrame:
+    """Seconds of a forward pass, the median over repeats in turn, one row for each model, depth and seed."""
+    data, num_classes = load("Cora-public", 0)
+    rows = []
+    for depth in tqdm(DEPTHS, desc="depths"):
+        sizes = (data.num_features, WIDTH, depth, num_classes)
+        kinds: dict[str, Callable[[], nn.Module]] = {
+            "GCN": lambda sizes=sizes: GCN(*sizes),  # type: ignore[misc]
+            CACHED: lambda sizes=sizes: GCN(*sizes, cached=True),  # type: ignore[misc]
+            **{name: lambda sizes=sizes, w=w: GRAFF(*sizes, w=w) for name, w in GRAFFS.items()},  # type: ignore[misc]
+        }
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            models = {name: kind().eval() for name, kind in kinds.items()}
+            times: dict[str, list[float]] = {name: [] for name in models}
+            with torch.no_grad():
+                for _ in range(repeats + 3):
+                    for name, model in models.items():
+                        start = time.perf_counter()
+                        model(data.x, data.edge_index)
+                        times[name].append(time.perf_counter() - start)
+            rows += [
+                {"model": name, "depth": depth, "seed": seed, "seconds": float(torch.tensor(found[3:]).median())}
+                for name, found in times.items()
+            ]
+    table = pd.DataFrame(rows)
+    with atomic(check_writable(RESULTS) / FILE) as (part,):
+        part.write_text(table.to_json(orient="records"))
+    return table
+
+
+def measured_times() -> pd.DataFrame | None:
+    """What was measured before, if anything."""
+    file = RESULTS / FILE
+    return pd.DataFrame(json.loads(file.read_text())) if file.is_file() else None
+
+
+def ratios(table: pd.DataFrame, beside: str = "GCN") -> pd.DataFrame:
+    """The time of each GRAFF as a ratio to another model of the same width, depth and seed."""
+    own = table.set_index(["model", "depth", "seed"]).seconds
+    graffs = own[own.index.get_level_values("model").isin(GRAFFS)].reset_index()
+    other = own[beside].rename("other")
+    graffs = graffs.join(other, on=["depth", "seed"])
+    graffs["ratio"] = graffs.seconds / graffs.other
+    return graffs

@@ -1,0 +1,57 @@
+"""The numbers that a condensation is made with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+
+
+@dataclass(frozen=True)
+class CondensationSettings:
+    """How a graph is condensed. The defaults are those that GCond has for Cora, except ``lr_adj`` and ``damping``.
+
+    Attributes:
+        hops: How often the matching model propagates: :math:`\\hat{A}^{hops} X`.
+        outer_steps: In each epoch, the steps of the condensed graph, along the training of one freshly drawn model.
+        inner_steps: The steps of that model, on the condensed graph, between two of them.
+        batch_size: The most training nodes of a class whose gradient is taken in one step.
+        lr_feat: The learning rate of the condensed features.
+        lr_adj: The learning rate of the condensed structure.
+        lr_model: The learning rate of the matching model.
+        damping: The strength :math:`\\lambda` with which gradient fields are damped.
+    """
+
+    hops: int = 2
+    outer_steps: int = 20
+    inner_steps: int = 15
+    batch_size: int = 256
+    lr_feat: float = 1e-4
+    lr_adj: float = 1e-3
+    lr_model: float = 0.01
+    damping: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("hops", 0), ("outer_steps", 1), ("inner_steps", 0), ("batch_size", 1)):
+            check_integer(name, getattr(self, name), least)
+        for name in ("lr_feat", "lr_adj", "lr_model", "damping"):
+            value: float = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise InvalidTypeError(f"expected {name} as a number, got {value!r}")
+            if not 0 <= float(value) < math.inf:
+                raise InvalidArgumentError(f"expected {name} in [0, inf), got {value}")
+
+
+def check_integer(name: str, value: int, least: int) -> None:
+    """Check a number that counts something.
+
+    Raises:
+        InvalidTypeError: If it is no integer.
+        InvalidArgumentError: If it is below ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidTypeError(f"expected {name} as an integer, got {value!r}")
+    if value < least:
+        raise InvalidArgumentError(f"expected {name} of at least {least}, got {value}")

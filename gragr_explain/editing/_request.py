@@ -1,0 +1,170 @@
+"""What an edit is asked to do, checked before anything is changed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
+
+from gragr_explain.errors import (
+    EditingError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidIndexError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
+from gragr_explain.history import class_log_probs
+from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
+
+Method = Literal["gre+", "gre", "gd"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request.
+
+    Attributes:
+        predict: Computes the model's log-probabilities of all nodes, ``[num_nodes, num_classes]``.
+        before: What they are now, without a graph of derivatives.
+        index: The nodes to correct, each once, ``[num_targets]``.
+        target: The class that each shall have, ``[num_targets]``.
+        train: The training nodes that are no targets, ``[num_train]``; none for plain gradient descent.
+        kept: Nodes that were corrected before and their classes, where there are some.
+    """
+
+    predict: Callable[[], Tensor]
+    before: Tensor
+    index: Tensor
+    target: Tensor
+    train: Tensor
+    kept: tuple[Tensor, Tensor] | None = None
+
+
+def check_request(
+    model: nn.Module, data: Data, index: Any, target: Any, method: str, num_subsets: int, steps: int, max_steps: int
+) -> Request:
+    """Check what :func:`edit` is handed; raises as it does, and changes nothing."""
+    check_data(data)
+    if method not in get_args(Method):
+        raise InvalidArgumentError(f"expected a method of {', '.join(get_args(Method))}, got {method!r}")
+    for name, number in (("num_subsets", num_subsets), ("steps", steps), ("max_steps", max_steps)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InvalidTypeError(f"expected {name} as an integer, got {number!r}")
+        if number < 1:
+            raise InvalidArgumentError(f"expected {name} of 1 or more, got {number}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise EditingError("nothing can change: no parameter of the model requires_grad")
+    predict = predictor(model, data)
+    before = _predictions(model, predict, data)
+    nodes, classes = check_targets(index, target, before)
+    train = nodes.new_empty(0) if method == "gd" else training_nodes(data, nodes, before.size(1))
+    needed = {"gre+": num_subsets, "gre": 1, "gd": 0}[method]
+    if train.numel() < needed:
+        raise InvalidArgumentError(
+            f"expected at least {needed} training nodes beside the targets for num_subsets={num_subsets}, "
+            f"got {train.numel()}"
+        )
+    return Request(predict, before, nodes, classes, train)
+
+
+def predictor(model: nn.Module, data: Data) -> Callable[[], Tensor]:
+    """A function that computes a model's log-probabilities for a graph, ``[num_nodes, num_classes]``.
+
+    A model without message passing whose forward pass takes no ``edge_index``, such as an MLP, is called with the
+    features alone.
+    """
+    takes = inspect.signature(model.forward).parameters
+    passes_on = any(kind.kind in (kind.VAR_KEYWORD, kind.VAR_POSITIONAL) for kind in takes.values())
+    if "edge_index" in takes or passes_on or any(isinstance(part, MessagePassing) for part in model.modules()):
+        arguments = forward_arguments(model, data)
+        return lambda: class_log_probs(model(data.x, data.edge_index, **arguments))
+    return lambda: class_log_probs(model(data.x))
+
+
+@torch.no_grad()
+def _predictions(model: nn.Module, predict: Callable[[], Tensor], data: Data) -> Tensor:
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with trial_errors(data.x):
+            output = predict()
+    except AttributeError as error:
+        raise UnsupportedModelError(f"expected a model that returns class scores as a tensor, got {error}") from error
+    finally:
+        for module, training in modes:
+            module.training = training
+    if output.dim() != 2 or output.size(0) != data.x.size(0):
+        raise UnsupportedModelError(
+            f"expected a model that returns class scores of shape [{data.x.size(0)}, num_classes], got "
+            f"{list(output.shape)}"
+        )
+    if not bool(output.isfinite().all()):
+        raise EditingError("the model's scores are NaN or infinite before any edit")
+    return output
+
+
+def check_targets(index: Any, target: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Check nodes and the classes they shall have, and name each node once.
+
+    Args:
+        index: As for :func:`edit`.
+        target: As for :func:`edit`.
+        scores: Of shape ``[num_nodes, num_classes]``.
+
+    Returns:
+        Nodes and classes, each of shape ``[num_targets]``.
+    """
+    nodes = check_index(index, scores.size(0), scores.device)
+    if nodes is None or nodes.numel() == 0:
+        raise InvalidArgumentError("expected at least one node to correct, got none")
+    if isinstance(target, bool | float) or target is None:
+        raise InvalidTypeError(f"expected target classes as int, list or integer tensor, got {target!r}")
+    try:
+        classes = torch.as_tensor(target, device=scores.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTypeError(f"expected target classes as int, list or integer tensor, got {target!r}") from error
+    if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
+        raise InvalidTypeError(f"expected target classes of integers, got {classes.dtype}")
+    classes = classes.long().reshape(-1)
+    if classes.numel() not in (1, nodes.numel()):
+        raise InvalidArgumentError(
+            f"expected one class for all nodes or one for each of {nodes.numel()}, got {classes.numel()}"
+        )
+    if not 0 <= int(classes.min()) <= int(classes.max()) < scores.size(1):
+        bad = classes[(classes < 0) | (classes >= scores.size(1))][0]
+        raise InvalidIndexError(f"expected a class that the model has, in [0, {scores.size(1) - 1}], got {int(bad)}")
+    wanted: dict[int, int] = {}
+    for node, label in zip(nodes.tolist(), classes.expand(nodes.numel()).tolist(), strict=True):
+        if wanted.setdefault(node, label) != label:
+            raise InvalidArgumentError(f"contradicting targets: node {node} shall be {wanted[node]} and {label}")
+    return nodes.new_tensor(list(wanted)), nodes.new_tensor(list(wanted.values()))
+
+
+def training_nodes(data: Data, targets: Tensor, num_classes: int) -> Tensor:
+    """The training nodes that are no targets: the label of a target may be the mistake that is corrected.
+
+    Raises:
+        InvalidGraphError: If there is no ``train_mask`` or no ``y``, or a training label is none of the classes.
+    """
+    mask, y, num_nodes = data.get("train_mask"), data.get("y"), data.x.size(0)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (num_nodes,):
+        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise InvalidGraphError(f"expected train_mask as a boolean tensor of shape [{num_nodes}], got {got}")
+    if not isinstance(y, Tensor) or y.dtype != torch.long or y.shape != (num_nodes,):
+        got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
+    others = mask.clone()
+    others[targets] = False
+    train = others.nonzero().view(-1)
+    if train.numel() and not 0 <= int(y[train].min()) <= int(y[train].max()) < num_classes:
+        raise InvalidGraphError(
+            f"expected training labels in [0, {num_classes - 1}], got {int(y[train].min())} to {int(y[train].max())}"
+        )
+    return train

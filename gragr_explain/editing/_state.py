@@ -1,0 +1,56 @@
+"""A model as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ModelState:
+    """The tensors and the modes of a model, to be put back bit for bit.
+
+    Args:
+        model: The model; its parameters and all of its buffers are copied.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+        self._tensors = [(tensor, tensor.detach().clone()) for tensor in tensors]
+        self._modes = [(module, module.training) for module in model.modules()]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the tensors back."""
+        for tensor, kept in self._tensors:
+            tensor.copy_(kept)
+
+    def restore_modes(self) -> None:
+        """Put each module back into training or evaluation mode."""
+        for module, training in self._modes:
+            module.training = training
+
+    def changed(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The tensors that are another now: each with what it held then, and a copy of what it holds."""
+        return [
+            (tensor, kept, tensor.detach().clone()) for tensor, kept in self._tensors if not torch.equal(tensor, kept)
+        ]
+
+
+@contextmanager
+def whole_or_nothing(model: nn.Module) -> Iterator[ModelState]:
+    """Put a model back as it was when the block ends with any error, an interruption among them.
+
+    The model is in evaluation mode in the block, and afterwards in the modes that it came in.
+    """
+    state = ModelState(model)
+    try:
+        model.eval()
+        yield state
+    except BaseException:
+        state.restore()
+        raise
+    finally:
+        state.restore_modes()

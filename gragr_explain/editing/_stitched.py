@@ -1,0 +1,109 @@
+"""EGNN: a small network beside a GNN, which is edited in its place."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.editing._request import training_nodes
+from gragr_explain.errors import EditingError, InvalidGraphError, UnsupportedModelError
+from gragr_explain.history import class_log_probs
+from gragr_explain.inputs import check_data, trial_output
+
+
+class StitchedMLP(nn.Module):
+    r"""A GNN whose weights are frozen, and beside it an MLP that reads the same features.
+
+    .. math::
+        f(x_v) = \text{GNN}(x, A)_v + \text{MLP}(x_v)
+
+    EGNN (Liu et al., *Editable Graph Neural Network for Node Classifications*, 2023): an edit changes the MLP alone,
+    and so does not spread along the edges. The last layer of the MLP starts at zero, so that the whole starts as the
+    GNN, prediction by prediction; :meth:`fit` gives the MLP hidden features that mean something.
+
+    Args:
+        model: The GNN, to call as ``model(x, edge_index)``. A copy of it is kept, and frozen.
+        data: The graph, for the width of its features and the number of its classes.
+        hidden_channels: The width of the MLP's hidden layer.
+        seed: Seed of its first weights; the global random state is left alone.
+
+    Raises:
+        InvalidTypeError: If the graph is no :class:`~torch_geometric.data.Data`.
+        InvalidGraphError: If it cannot be used.
+        UnsupportedModelError: If the model cannot be called with it or returns no class scores.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> data = Data(x=torch.rand(4, 5), edge_index=torch.tensor([[0, 1], [1, 0]]))
+        >>> gnn = GCN(5, 8, num_layers=2, out_channels=3).eval()
+        >>> stitched = StitchedMLP(gnn, data).eval()
+        >>> bool(torch.equal(stitched(data.x, data.edge_index), gnn(data.x, data.edge_index)))
+        True
+    """
+
+    def __init__(self, model: nn.Module, data: Data, hidden_channels: int = 64, seed: int = 0) -> None:
+        super().__init__()
+        check_data(data)
+        output = trial_output(model, data)
+        if not isinstance(output, Tensor) or output.dim() != 2 or output.size(1) < 2:
+            got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise UnsupportedModelError(f"expected a model that returns scores of two or more classes, got {got}")
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
+            first, last = nn.Linear(data.x.size(-1), hidden_channels), nn.Linear(hidden_channels, output.size(1))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mlp = nn.Sequential(first, nn.ReLU(), last)
+        self.mlp.to(output)
+        self.train(model.training)
+
+    def forward(self, x: Tensor, edge_index: Tensor, **arguments: Any) -> Tensor:
+        """The GNN's scores plus the MLP's, ``[num_nodes, num_classes]``."""
+        scores: Tensor = self.model(x, edge_index, **arguments) + self.mlp(x)
+        return scores
+
+    def fit(self, data: Data, epochs: int = 100, lr: float = 0.01) -> StitchedMLP:
+        """Train the MLP as EGNN does: on the training nodes' labels, and to leave the GNN's predictions as they are.
+
+        The loss is the cross entropy on the training nodes, plus the Kullback-Leibler divergence from the GNN's
+        predictions for them; full-batch Adam.
+
+        Args:
+            data: The graph, with ``train_mask`` and ``y``.
+            epochs: The number of epochs.
+            lr: The learning rate.
+
+        Returns:
+            Itself.
+
+        Raises:
+            InvalidGraphError: If there is no training node, or one has no class that the model knows.
+            EditingError: If the loss is not finite.
+        """
+        check_data(data)
+        scores = trial_output(self.model, data)
+        train = training_nodes(data, data.edge_index.new_empty(0), scores.size(-1))
+        if train.numel() == 0:
+            raise InvalidGraphError("expected a train_mask with at least one training node, got none")
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        optimizer = torch.optim.Adam(self.mlp.parameters(), lr=lr)
+        own, y = class_log_probs(scores)[train], data.y[train]
+        for _ in range(epochs):
+            optimizer.zero_grad()
+            log_probs = class_log_probs(scores + self.mlp(data.x))[train]
+            loss = F.nll_loss(log_probs, y) + F.kl_div(log_probs, own, reduction="batchmean", log_target=True)
+            if not bool(loss.isfinite()):
+                raise EditingError("the loss of the stitched MLP became NaN or infinite")
+            loss.backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        for module, training in modes:
+            module.training = training
+        return self

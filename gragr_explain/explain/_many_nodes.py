@@ -1,0 +1,120 @@
+"""Explaining many nodes of one graph, batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.explain import Explainer
+from torch_geometric.explain.config import ExplanationType
+from tqdm.auto import tqdm
+
+from gragr_explain.errors import InvalidGraphError
+from gragr_explain.explain._context import ModelContext
+from gragr_explain.explain._evaluation import evaluating
+from gragr_explain.explain._explainer import GradientContextExplainer
+from gragr_explain.explain._facts import change_fact, output_facts
+from gragr_explain.explain._node_parts import Inputs
+from gragr_explain.explain._result import NodeExplanations
+from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
+from gragr_explain.explain._union import sums_of_parts
+from gragr_explain.history import message_passing_layers
+from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
+from gragr_explain.rationale import ChangeFact
+
+_AT_MOST_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class NodeJob:
+    """A model, its graph, and what the explanations of all nodes share.
+
+    Attributes:
+        explainer: The explainer of the model.
+        algorithm: Its algorithm.
+        data: The graph.
+        nodes: The nodes to explain, ``[num_nodes]``.
+        inputs: What the model is called with.
+        target: The targets of all of its outputs.
+        shared: The model on its graph.
+    """
+
+    explainer: Explainer
+    algorithm: GradientContextExplainer
+    data: Data
+    nodes: Tensor
+    inputs: Inputs
+    target: Tensor
+    shared: ModelContext
+
+    @classmethod
+    def prepare(cls, explainer: Explainer, algorithm: GradientContextExplainer, data: Any, index: Any) -> NodeJob:
+        """Run the model once; raises what :func:`explain_many` does."""
+        check_data(data)
+        message_passing_layers(explainer.model)
+        chosen = check_index(index, data.x.size(0), data.x.device)
+        nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
+        with evaluating(explainer.model):
+            trial_output(explainer.model, data)  # before PyG runs the model, which would fail in its own way
+            arguments = forward_arguments(explainer.model, data)
+            if explainer.explanation_type == ExplanationType.phenomenon:
+                if data.y is None:
+                    raise InvalidGraphError("explaining a phenomenon needs the labels data.y, got none")
+                target = data.y
+            else:
+                target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index, **arguments))
+            shared = algorithm.context(explainer.model, data.x, data.edge_index, target=target, **arguments)
+        return cls(explainer, algorithm, data, nodes, Inputs(data.x, data.edge_index, arguments), target, shared)
+
+    def explain(
+        self, nodes: Tensor, bar: tqdm, *, top_edges: int, top_features: int, memory_mb: int
+    ) -> NodeExplanations:
+        """Explain some nodes, ``[num_explained]``; see :func:`explain_many`."""
+        edges: list[list[Edge]] = []
+        features: list[list[Feature]] = []
+        changes: list[ChangeFact | None] = []
+        names, at_once = self.algorithm.names, 1
+        with evaluating(self.explainer.model):
+            while len(edges) < nodes.numel():
+                some = nodes[len(edges) : len(edges) + at_once]
+                found = self.algorithm.explain_nodes(
+                    self.explainer.model, self.inputs, some, self.target, self.shared, memory_mb * 2**20
+                )
+                assert found.part is not None
+                ego, messages = found.part.ego, self.shared.messages[:, found.part.ego.edge]
+                edges += strongest_edges(found.edge_mask, messages, ego.edge_graph, ego.num_graphs, top_edges)
+                features += strongest_features(sums_of_parts(found.features, found.part.union), top_features)
+                changes += [change_fact(change, names) for change in found.changes]
+                bar.update(ego.num_graphs)
+                at_once = min(2 * ego.num_graphs, _AT_MOST_AT_ONCE)
+
+        shared, label = self.shared, self._labels(nodes)
+        labels = None if label is None else label.tolist()
+        facts = output_facts(nodes.tolist(), "node", shared, edges, features, changes, labels, names)
+        nan = torch.full(nodes.shape, torch.nan, device=nodes.device)
+        return NodeExplanations(
+            index=nodes,
+            prediction=shared.prediction[nodes],
+            confidence=nan if shared.confidence is None else shared.confidence[nodes],
+            label=label,
+            context=shared.gradients,
+            all_predictions=shared.prediction,
+            embedding=shared.embedding[nodes],
+            hidden=shared.hidden,
+            edges=edges,
+            features=features,
+            changes=changes,
+            rationales=self.algorithm.writer(facts),
+            class_names=self.algorithm.class_names,
+            feature_names=self.algorithm.feature_names,
+            node_names=self.algorithm.node_names,
+        )
+
+    def _labels(self, nodes: Tensor) -> Tensor | None:
+        y: Any = self.data.y
+        if not isinstance(y, Tensor) or y.is_floating_point() or y.numel() != self.inputs.x.size(0):
+            return None
+        return y.view(-1)[nodes]

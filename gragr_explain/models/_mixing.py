@@ -1,0 +1,109 @@
+"""The channel mixing of a gradient flow: a symmetric matrix, and what its spectrum may be."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gragr_explain.errors import InvalidArgumentError
+
+MIXINGS = ("sum", "prod", "neg-prod", "diagonally-dominant")
+"""The names of the parametrisations of a channel mixing."""
+
+
+class ChannelMixing(nn.Module):
+    r"""The symmetric matrices :math:`W` and :math:`\Omega` of :class:`GRAFFConv`, and what they are learned as.
+
+    Gradient-flow slides, "Different choices for W". Positive eigenvalues of :math:`W` attract the representations of
+    neighbours, negative ones repel them.
+
+    - ``"sum"``: :math:`W = W' + W'^\top`, any eigenvalues;
+    - ``"prod"``: :math:`W = W'^\top W'`, attraction only;
+    - ``"neg-prod"``: :math:`W = -W'^\top W'`, repulsion only;
+    - ``"diagonally-dominant"``: :math:`W = \operatorname{diag}(w) + W^0` with the symmetric :math:`W^0`, zero on the
+      diagonal, and :math:`w_\alpha = q_\alpha \sum_\beta |W^0_{\alpha\beta}| + r_\alpha`, which by Gershgorin's theorem
+      moves eigenvalues to either side.
+
+    :math:`\Omega = \operatorname{diag}(\omega)`, which makes the slides' number of parameters, :math:`d^2 + 3d` for the
+    diagonally dominant variant.
+
+    Args:
+        channels: The number :math:`d` of channels.
+        w: One of the names above, or a symmetric matrix of shape ``[channels, channels]`` that is kept as it is.
+
+    Raises:
+        InvalidArgumentError: If there is no such variant, or a matrix is of another shape, not symmetric or not finite.
+
+    Example:
+        >>> mixing = ChannelMixing(4, "neg-prod")
+        >>> w = mixing()
+        >>> bool((torch.linalg.eigvalsh(w) < 1e-6).all())
+        True
+    """
+
+    omega: Tensor
+
+    def __init__(self, channels: int, w: str | Tensor = "sum") -> None:
+        super().__init__()
+        if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+            raise InvalidArgumentError(f"expected channels as an integer of at least 1, got {channels!r}")
+        self.channels = channels
+        self.kind = "given" if isinstance(w, Tensor) else w
+        self.omega = nn.Parameter(torch.empty(channels))
+        if isinstance(w, Tensor):
+            check_symmetric(w, channels)
+            self.register_buffer("weight", w.detach().clone())
+        elif w in MIXINGS:
+            self.weight = nn.Parameter(torch.empty(channels, channels))
+        else:
+            raise InvalidArgumentError(f"expected w as one of {MIXINGS} or a symmetric matrix, got {w!r}")
+        if self.kind == "diagonally-dominant":
+            self.q = nn.Parameter(torch.empty(channels))
+            self.r = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew: eigenvalues of W between about -1 and 1, and no external field."""
+        nn.init.zeros_(self.omega)
+        if self.kind in ("prod", "neg-prod"):
+            nn.init.normal_(self.weight, std=1 / math.sqrt(4 * self.channels))
+        elif self.kind in ("sum", "diagonally-dominant"):
+            nn.init.normal_(self.weight, std=1 / math.sqrt(8 * self.channels))
+        if self.kind == "diagonally-dominant":
+            nn.init.zeros_(self.q)
+            nn.init.zeros_(self.r)
+
+    def forward(self) -> Tensor:
+        """The matrix W of shape ``[channels, channels]``."""
+        if self.kind == "given":
+            return self.weight
+        if self.kind == "prod":
+            return self.weight.t() @ self.weight
+        if self.kind == "neg-prod":
+            return -(self.weight.t() @ self.weight)
+        w = self.weight + self.weight.t()
+        if self.kind == "sum":
+            return w
+        w = w - w.diag().diag()
+        return w + (self.q * w.abs().sum(1) + self.r).diag()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, w={self.kind!r})"
+
+
+def check_symmetric(w: Tensor, channels: int, name: str = "w") -> None:
+    """Check a channel mixing that is handed in.
+
+    Raises:
+        InvalidArgumentError: If it is of another shape, not symmetric up to rounding, or not finite.
+    """
+    if w.shape != (channels, channels):
+        raise InvalidArgumentError(f"expected {name} of shape [{channels}, {channels}], got {list(w.shape)}")
+    w = w.detach()
+    if not w.is_floating_point() or not bool(w.isfinite().all()):
+        raise InvalidArgumentError(f"expected {name} of finite floating-point numbers, got {w.dtype}")
+    if not torch.allclose(w, w.t(), rtol=1e-5, atol=1e-6 * float(w.abs().max())):
+        worst = float((w - w.t()).abs().max())
+        raise InvalidArgumentError(f"expected a symmetric {name}, got one that is {worst:.2g} from its transpose")

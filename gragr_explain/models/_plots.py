@@ -1,0 +1,76 @@
+"""Pictures of which frequencies a model's layers favour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.models._frequencies import FrequencyProfile
+
+_LOW, _HIGH, _NEITHER, _LINE = "#2563a8", "#c81d4e", "#1f2733", "#b7c3d3"
+_COLOURS = {"low": _LOW, "high": _HIGH, "neither": _NEITHER}
+
+
+def plot_frequencies(profile: FrequencyProfile, ax: Axes | None = None) -> Axes:
+    """Draw what each layer does to the mean frequency: one arrow a layer, blue where it smooths, red where it sharpens.
+
+    Args:
+        profile: What :func:`frequency_profile` found.
+        ax: Where to draw; on a figure of its own by default.
+
+    Example:
+        >>> import torch
+        >>> profile = FrequencyProfile(("first", "second"), torch.tensor([1.0, 0.6]), torch.tensor([0.6, 0.3]), 1.8)
+        >>> plot_frequencies(profile).get_ylabel()
+        'mean frequency'
+    """
+    ax = ax or Figure(figsize=(1.6 + 0.9 * len(profile.layers), 2.8), layout="constrained").add_subplot()
+    _levels(ax, profile.largest)
+    before, after = profile.before.tolist(), profile.after.tolist()
+    for place, (start, end, kind) in enumerate(zip(before, after, profile.dominance, strict=True)):
+        arrow = {"arrowstyle": "-|>", "color": _COLOURS[kind], "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (place + 0.85, end), (place + 0.15, start), arrowprops=arrow)
+    for place in range(len(before) - 1):
+        ends = (after[place], before[place + 1])
+        ax.plot((place + 0.85, place + 1.15), ends, color=_LINE, linewidth=1)
+    ax.set_xlim(0, len(before))
+    ax.set_xticks([place + 0.5 for place in range(len(before))], profile.layers)
+    ax.set_title(f"Dominant frequencies: {profile.overall}", fontsize=10, loc="left")
+    return ax
+
+
+def plot_frequency_history(profiles: Mapping[int, FrequencyProfile], ax: Axes | None = None) -> Axes:
+    """Draw the mean frequency after each layer over a recorded training.
+
+    Args:
+        profiles: What :func:`frequency_history` found.
+        ax: Where to draw; on a figure of its own by default.
+
+    Raises:
+        InvalidArgumentError: If there is no profile.
+    """
+    if not profiles:
+        raise InvalidArgumentError("expected at least one profile, got none")
+    ax = ax or Figure(figsize=(4.2, 2.8), layout="constrained").add_subplot()
+    steps, last = list(profiles), next(reversed(list(profiles.values())))
+    _levels(ax, last.largest)
+    for layer, name in enumerate(last.layers):
+        values = [float(profile.after[layer]) for profile in profiles.values()]
+        shade = (layer + 1) / len(last.layers)
+        ax.plot(steps, values, color=_COLOURS[last.overall], alpha=shade, marker="o", markersize=3, label=name)
+    ax.legend(frameon=False, fontsize=8)
+    ax.set_xlabel("training step")
+    ax.set_title(f"Dominant frequencies: {last.overall}", fontsize=10, loc="left")
+    return ax
+
+
+def _levels(ax: Axes, largest: float) -> None:
+    for level, text in ((0.0, "smooth"), (1.0, "random"), (largest, "rough")):
+        ax.axhline(level, color=_LINE, linewidth=0.8, linestyle="--", zorder=0)
+        ax.annotate(text, (1, level), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom")
+    ax.set_ylim(-0.05 * max(largest, 1), 1.1 * max(largest, 1))
+    ax.set_ylabel("mean frequency")
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,133 @@
+"""What stands out in a batch of explanations: who is in conflict, where, and which predictions are wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gragr_explain.context import FEATURES
+from gragr_explain.report._table import numbers
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from gragr_explain.explain import NodeExplanations
+    from gragr_explain.history import GradientHistory
+
+HIGH = 2 / 3
+"""The rank from which a psi is high: the upper third of the graph, as rationales have it."""
+
+FEW = 10
+"""How many predictions it takes, at least, to judge by them."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stands out in a batch of explanations.
+
+    Attributes:
+        frame: The numbers of the table, one row an explained node, and beside them ``rank_<feature>`` (the rank of
+            its psi in the graph) and ``conflicts`` (whether it is in conflict), both missing where they are not
+            defined, ``seen`` (whether the model was trained on its label), ``degree`` (how many neighbours it has),
+            ``agreeing`` (how many of them the model puts in the same class) and ``border`` (whether any is put in
+            another; missing for a regression).
+        recorded: Whether conflicts were counted while the model was trained.
+        pairs: How many nodes in conflict lie where two classes meet: two predicted classes, that of the node and
+            that of a neighbour in either order, and the number of such nodes; most first.
+    """
+
+    frame: pd.DataFrame
+    recorded: bool
+    pairs: list[tuple[int, int, int]]
+
+    @property
+    def defined(self) -> pd.DataFrame:
+        """The nodes whose conflict is defined."""
+        return self.frame.dropna(subset="conflicts")
+
+    @property
+    def conflicting(self) -> pd.DataFrame:
+        """The nodes in conflict."""
+        return self.frame[self.frame["conflicts"].eq(True).fillna(False)]
+
+    @property
+    def known(self) -> pd.DataFrame:
+        """The nodes whose true class is known."""
+        return self.frame.dropna(subset="correct")
+
+    @property
+    def wrong(self) -> pd.DataFrame:
+        """The nodes whose prediction contradicts their label."""
+        return self.frame[self.frame["correct"].eq(False).fillna(False)]
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """The nodes by which the model is judged: those of known class that it was not trained on, if there are any."""
+        unseen = self.known[~self.known["seen"]]
+        return unseen if len(unseen) else self.known
+
+
+def find(explanations: NodeExplanations, data: Data, history: GradientHistory | None = None) -> Findings:
+    """Look a batch of explanations through.
+
+    Nodes in conflict are those that the history counted (eq. 1 of the GraGR paper) in any step of the training. Without
+    such a history, they are those whose gradient has a negative cosine with the mean of their neighbours'.
+
+    Args:
+        explanations: The explanations.
+        data: The graph that was explained.
+        history: What was recorded of the training.
+    """
+    frame = numbers(explanations)
+    context, index = explanations.context, explanations.index.cpu()
+    ranks = context.rank.cpu()[index].double().numpy()
+    for column, feature in enumerate(FEATURES):
+        frame[f"rank_{feature}"] = ranks[:, column]
+    counted = history.conflict_count if history is not None else None
+    recorded = counted is not None and len(counted) == context.num_nodes
+    conflicts = counted.cpu() > 0 if counted is not None and recorded else context.alignment.cpu() < 0
+    frame["conflicts"] = pd.Series(conflicts[index].numpy(), dtype="boolean").mask(frame["rank_conflict"].isna())
+    frame["seen"] = _seen(data, context.num_nodes)[index].numpy()
+    predictions = explanations.all_predictions.cpu()
+    source, target = _neighbours(data.edge_index.cpu(), context.num_nodes)
+    frame["degree"] = target.bincount(minlength=context.num_nodes)[index].numpy()
+    if predictions.is_floating_point():
+        frame["agreeing"], frame["border"] = 0, pd.Series(pd.NA, frame.index, dtype="boolean")
+        return Findings(frame, recorded, [])
+    differs = predictions[source] != predictions[target]
+    agreeing = target[~differs].bincount(minlength=context.num_nodes)[index].numpy()
+    frame["agreeing"] = agreeing
+    frame["border"] = pd.Series(agreeing < frame["degree"], dtype="boolean")
+    inside = torch.zeros(context.num_nodes, dtype=torch.bool)
+    inside[frame.loc[frame["conflicts"].eq(True).fillna(False), "node"].tolist()] = True
+    differs &= inside[target]
+    return Findings(frame, recorded, _pairs(predictions, source[differs], target[differs]))
+
+
+def _seen(data: Data, num_nodes: int) -> Tensor:
+    """Which nodes' labels the model was trained on, as far as the graph says."""
+    mask = data.get("train_mask")
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == (num_nodes,):
+        return mask.cpu()
+    return torch.zeros(num_nodes, dtype=torch.bool)
+
+
+def _neighbours(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
+    """Each neighbour of a node once, whichever way the edges go, and no node its own: ``(neighbour, node)``."""
+    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    both = both[:, both[0] != both[1]]
+    code = (both[0] * num_nodes + both[1]).unique()
+    return code // max(num_nodes, 1), code % max(num_nodes, 1)
+
+
+def _pairs(predictions: Tensor, source: Tensor, target: Tensor) -> list[tuple[int, int, int]]:
+    """Pairs of classes and how many of the target nodes lie where they meet, most first."""
+    ends = torch.stack([predictions[source], predictions[target]])
+    met = torch.cat([ends.sort(dim=0).values, target.unsqueeze(0)]).unique(dim=1)
+    counts = Counter((one, other) for one, other, _ in met.T.tolist())
+    return sorted(((*pair, count) for pair, count in counts.items()), key=lambda found: (-found[2], found[:2]))

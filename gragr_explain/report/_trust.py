@@ -1,0 +1,103 @@
+"""How far to trust a model, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gragr_explain.report._findings import FEW, HIGH, Findings
+from gragr_explain.report._wording import percent
+
+if TYPE_CHECKING:
+    from gragr_explain.explain import NodeExplanations
+
+SURE, UNSURE = 0.9, 0.6
+"""The confidence from which a prediction is called sure, and below which unsure."""
+
+
+def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
+    """What is explained, how many predictions are right, and what confidence and conflict say of the others.
+
+    Args:
+        explanations: The explanations.
+        findings: What stands out in them.
+    """
+    frame, known, judged = findings.frame, findings.known, findings.judged
+    total, explained = explanations.context.num_nodes, len(frame)
+    sentences = [
+        f"Every one of the graph's {total:,} nodes is explained here."
+        if explained == total
+        else f"{explained:,} of the graph's {total:,} nodes {'is' if explained == 1 else 'are'} explained here."
+    ]
+    if known.empty:
+        if frame["label"].isna().all():
+            sentences.append("The true labels are not known, so the page cannot say how many predictions are right.")
+        return sentences
+    sentences.append(_right(len(findings.wrong), len(known)))
+    if 0 < len(judged) < len(known):
+        sentences.append(
+            f"What counts more: of the {len(judged):,} whose label it was not shown while it learned, it is right "
+            f"about {int(judged['correct'].sum()):,} ({percent(judged['correct'].mean())})."
+        )
+    elif judged["seen"].all():
+        sentences.append("It learned from these very labels, which flatters it.")
+    sentences += _sure(judged)
+    sentences += _warning(findings)
+    return sentences
+
+
+def _right(wrong: int, known: int) -> str:
+    if not wrong:
+        return f"The model is right about all {known:,} whose label is known."
+    return (
+        f"The model is right about {known - wrong:,} of the {known:,} whose label is known, and wrong about {wrong:,}."
+    )
+
+
+def _sure(judged: pd.DataFrame) -> list[str]:
+    """Whether the model's confidence can be taken at its word."""
+    if judged["confidence"].notna().sum() < FEW:
+        return []
+    right = judged["correct"].astype(bool)
+    sure, unsure = judged["confidence"].ge(SURE), judged["confidence"].lt(UNSURE)
+    said = []
+    if sure.sum() >= FEW:
+        said.append(f"where it is at least {percent(SURE)} sure, it is right {percent(right[sure].mean())} of the time")
+    if unsure.sum() >= FEW:
+        said.append(f"where it is less than {percent(UNSURE)} sure, {percent(right[unsure].mean())}")
+    gap = judged["confidence"].mean() - right.mean()
+    taken = (
+        f"On the whole it is surer than it should be: {percent(judged['confidence'].mean())} sure, and "
+        f"{percent(right.mean())} right."
+        if gap > 0.05
+        else "On the whole it is right more often than it thinks."
+        if gap < -0.05
+        else "On the whole its confidence can be taken at its word."
+    )
+    sentence = "; ".join(said)
+    return [*([f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []), taken]
+
+
+def _warning(findings: Findings) -> list[str]:
+    """Whether conflict tells the wrong predictions from the right ones."""
+    known = findings.known.dropna(subset="rank_conflict")
+    right = known["correct"].astype(bool)
+    if not right.any() or right.all():
+        return []
+    high = known["rank_conflict"].ge(HIGH)
+    bad, good, count = high[~right].mean(), high[right].mean(), int(high[~right].sum())
+    said = (
+        f"Of its {int((~right).sum()):,} mistakes, {count:,} ({percent(bad)}) lie in the third of the graph with the "
+        f"most conflict; of its right answers, {percent(good)}"
+    )
+    if (~right).sum() < FEW:
+        return [said + "."]
+    verdict = (
+        "so conflict is a warning to heed here"
+        if bad >= 1.5 * good
+        else "so conflict is a weak warning here"
+        if bad >= 1.15 * good
+        else "so conflict does not tell right from wrong here"
+    )
+    return [f"{said}: {verdict}."]

@@ -1,0 +1,138 @@
+"""Explanations that were exported, as explanations again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.explain import Explainer
+
+from gragr_explain.errors import ExportError
+from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
+from gragr_explain.inputs import forward_arguments
+from gragr_explain.rationale import ChangeFact, Rationale
+from gragr_explain.streaming._export import Export
+from gragr_explain.streaming._fingerprint import fingerprint
+from gragr_explain.streaming._shards import read_shard
+
+T = TypeVar("T")
+
+
+def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeExplanations:
+    """Read a complete export back, for example to make a page of it, without explaining any node again.
+
+    Numbers are read at once. Edges, features, changes and rationales are read from the shards when they are asked for,
+    one shard at a time, so that they take no memory that grows with the number of nodes.
+
+    Args:
+        export: The export.
+        explainer: The explainer that it was made with.
+        data: The graph that it was made of, for psi and what the model predicts for all of its nodes.
+
+    Raises:
+        ExportError: If the export is not complete, is damaged, or was made of another model, graph or settings.
+    """
+    export.check_complete()
+    for name, value in fingerprint(explainer, data).items():
+        if export.manifest.made_of.get(name) != value:
+            raise ExportError(
+                f"expected the export of this explainer and this graph in '{export.folder}', got one of another run, "
+                f"which differs in: {name.replace('_', ' ')}"
+            )
+    whole = explain_many(explainer, data, [], progress=False)  # what all explanations share, and none of them
+    numbers = pa.concat_tables(export.tables(["node", "confidence", "label"]))
+    index = _tensor(numbers["node"]).to(data.x.device)
+    rows = _Rows(export)
+    return NodeExplanations(
+        index=index,
+        prediction=whole.all_predictions[index],
+        confidence=_tensor(numbers["confidence"], math.nan).to(whole.confidence),
+        label=None if whole.label is None else _tensor(numbers["label"], -1).to(whole.label),
+        context=whole.context,
+        all_predictions=whole.all_predictions,
+        embedding=_embedding(explainer, data, whole)[index],
+        hidden=whole.hidden,
+        edges=cast(list[Any], _Column(rows, _edges)),
+        features=cast(list[Any], _Column(rows, _features)),
+        changes=cast(list[Any], _Column(rows, _change)),
+        rationales=cast(list[Any], _Column(rows, _rationale)),
+        class_names=whole.class_names,
+        feature_names=whole.feature_names,
+        node_names=whole.node_names,
+    )
+
+
+class _Rows:
+    """The rows of an export, of which one shard at a time is in memory."""
+
+    def __init__(self, export: Export) -> None:
+        self.num_nodes, self._size = export.manifest.num_nodes, export.manifest.shard_size
+        columns = ["edges", "features", "change_removed", "change_prediction", "change_confidence"]
+        columns += ["rationale", "rationale_writer", "rationale_replaced", "rationale_problems"]
+        self._shard = lru_cache(maxsize=1)(lambda shard: read_shard(export.folder, export.manifest, shard, columns))
+
+    def __getitem__(self, row: int) -> Callable[[str], Any]:
+        """What a column says in a row."""
+        shard, place = divmod(row, self._size)
+        table = self._shard(shard)
+        return lambda name: table[name][place].as_py()
+
+
+class _Column(Sequence[T], Generic[T]):
+    """One value for each row, made when it is asked for."""
+
+    def __init__(self, rows: _Rows, make: Callable[[Callable[[str], Any]], T]) -> None:
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        return self._rows.num_nodes
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"expected a row in [0, {len(self) - 1}], got {row}")
+        return self._make(self._rows[row % len(self)])
+
+
+def _edges(cell: Callable[[str], Any]) -> list[tuple[int, int, float]]:
+    return [(edge["source"], edge["target"], edge["weight"]) for edge in cell("edges")]
+
+
+def _features(cell: Callable[[str], Any]) -> list[tuple[int, float]]:
+    return [(feature["feature"], feature["weight"]) for feature in cell("features")]
+
+
+def _change(cell: Callable[[str], Any]) -> ChangeFact | None:
+    removed = cell("change_removed")
+    return None if removed is None else ChangeFact(removed, cell("change_prediction"), cell("change_confidence"))
+
+
+def _rationale(cell: Callable[[str], Any]) -> Rationale:
+    problems = tuple(cell("rationale_problems"))
+    return Rationale(cell("rationale"), cell("rationale_writer"), cell("rationale_replaced"), problems)
+
+
+def _tensor(column: pa.ChunkedArray, missing: float | None = None) -> Tensor:
+    """A column of numbers."""
+    filled = column if missing is None else column.fill_null(missing)
+    return torch.from_numpy(filled.to_numpy().copy())
+
+
+def _embedding(explainer: Explainer, data: Data, whole: NodeExplanations) -> Tensor:
+    """The Reasoner's embeddings of all nodes, which the algorithm still knows from what it has just been asked."""
+    algorithm, model = cast(GradientContextExplainer, explainer.algorithm), explainer.model
+    target = data.y if explainer.explanation_type.value == "phenomenon" else whole.all_predictions
+    was_training = model.training
+    model.eval()
+    try:
+        arguments = forward_arguments(model, data)
+        return algorithm.context(model, data.x, data.edge_index, target=target, **arguments).embedding
+    finally:
+        model.train(was_training)

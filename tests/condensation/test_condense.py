@@ -1,0 +1,251 @@
+"""Condensing: what comes out, that it is the same every time, and that it teaches models the graph."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from condensed_graphs import CHANNELS, PARTS, QUICK, make_graph, quickly
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.transforms import NormalizeFeatures
+
+from gragr_explain.condensation import CondensationSettings, condense, modality_features
+from gragr_explain.condensation import _condense as module
+from gragr_explain.datasets import load_dataset
+from gragr_explain.errors import CheckpointError, OutputError
+from gragr_explain.training import GraGR
+
+SWITCHES = [
+    {"decouple": False, "damp": False},
+    {"decouple": True, "damp": False},
+    {"decouple": False, "damp": True},
+    {"decouple": True, "damp": True},
+]
+
+
+def assert_same(first: Data, second: Data) -> None:
+    assert first.keys() == second.keys()
+    for name in first.keys():  # noqa: SIM118
+        one, other = first[name], second[name]
+        assert torch.equal(one, other) if isinstance(one, Tensor) else one == other, name
+
+
+@pytest.mark.parametrize("structure", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_condensed_graph_is_small_whole_and_says_how_it_was_made(structure: bool, dtype: torch.dtype) -> None:
+    data = make_graph(dtype=dtype)
+    condensed = quickly(data, modalities=PARTS, structure=structure, seed=3)
+    condensed.validate(raise_on_error=True)
+    assert condensed.x.shape == (9, CHANNELS)
+    assert condensed.x.dtype == dtype
+    assert not condensed.x.requires_grad
+    assert condensed.x.isfinite().all()
+    assert condensed.y.bincount().tolist() == [3, 3, 3]
+    assert condensed.train_mask.all()
+    if structure:
+        assert condensed.edge_weight.shape == (9 * 8,)
+        assert not condensed.has_self_loops()
+        assert condensed.is_undirected()
+    else:
+        assert condensed.edge_index.tolist() == [list(range(9))] * 2
+    record = condensed.record
+    assert record["modalities"] == {"first": [0, 1, 2, 3, 4], "second": [5, 6, 7]}
+    assert (record["seed"], record["ratio"], record["epochs"], record["structure"]) == (3, 0.15, 2, structure)
+    assert record["source"]["num_nodes"] == 60
+    assert all(data.train_mask[node] for node in record["begun_as"])
+    assert torch.equal(data.y[record["begun_as"]], condensed.y)
+    assert {name: len(values) for name, values in record["curves"].items()} == dict.fromkeys(
+        ("loss", "conflict", "conflict_energy", "energy", "damped_energy"), 2
+    )
+    assert all(math.isfinite(value) for values in record["curves"].values() for value in values)
+    assert all(
+        after <= before + 1e-6
+        for before, after in zip(record["curves"]["energy"], record["curves"]["damped_energy"], strict=True)
+    )
+
+
+def test_nothing_given_is_changed() -> None:
+    data = make_graph()
+    before, state = data.clone(), torch.get_rng_state()
+    quickly(data, modalities=PARTS, structure=True)
+    assert_same(before, data)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("structure", [False, True])
+def test_a_seed_is_a_graph(structure: bool) -> None:
+    data = make_graph()
+    first = quickly(data, modalities=PARTS, structure=structure, seed=1)
+    torch.manual_seed(99)
+    assert_same(first, quickly(data, modalities=PARTS, structure=structure, seed=1))
+    assert not torch.equal(first.x, quickly(data, modalities=PARTS, structure=structure, seed=2).x)
+
+
+def test_without_switches_modalities_change_nothing() -> None:
+    """Plain matching, bit for bit; and damping alone where there is one modality."""
+    data = make_graph()
+    plain = quickly(data, decouple=False, damp=False)
+    assert torch.equal(quickly(data, decouple=False, damp=False, modalities=PARTS).x, plain.x)
+    assert torch.equal(quickly(data, decouple=True, damp=False).x, plain.x)
+    damped = quickly(data, decouple=False, damp=True)
+    assert torch.equal(quickly(data, decouple=True, damp=True).x, damped.x)
+    assert torch.equal(quickly(data, decouple=True, damp=True, modalities={"all": slice(None)}).x, damped.x)
+
+
+def test_every_switch_matters() -> None:
+    data = make_graph()
+    found = [quickly(data, modalities=PARTS, **switches).x for switches in SWITCHES]
+    assert all(not torch.equal(found[i], found[j]) for i in range(4) for j in range(i))
+
+
+def test_damping_of_strength_zero_is_none() -> None:
+    settings = CondensationSettings(outer_steps=3, inner_steps=2, damping=0.0)
+    data = make_graph()
+    assert torch.allclose(quickly(data, settings=settings).x, quickly(data, settings=settings, damp=False).x, atol=1e-6)
+
+
+def test_labels_of_other_nodes_are_not_used() -> None:
+    data = make_graph()
+    other = data.clone()
+    other.y = torch.where(data.train_mask, data.y, -1)
+    assert torch.equal(quickly(data).x, quickly(other).x)
+
+
+def test_encoders_are_modalities() -> None:
+    data = make_graph()
+
+    def degree(graph: Data) -> Tensor:
+        return torch.bincount(graph.edge_index[1], minlength=graph.num_nodes).view(-1, 1).log1p()
+
+    modalities = {"degree": degree, "words": slice(None)}
+    x, columns = modality_features(data, modalities)
+    assert torch.equal(x[:, :CHANNELS], data.x)
+    assert torch.equal(x[:, CHANNELS:], degree(data))
+    assert {name: part.tolist() for name, part in columns.items()} == {
+        "degree": [CHANNELS],
+        "words": list(range(CHANNELS)),
+    }
+    assert list(columns) == ["degree", "words"]
+    assert quickly(data, modalities=modalities).x.shape == (9, CHANNELS + 1)
+    encoder = nn.Linear(CHANNELS, 4)
+    encoded = quickly(data, modalities={"text": lambda graph: encoder(graph.x), "place": degree})
+    assert encoded.x.shape == (9, 5)
+    assert encoded.record["modalities"] == {"text": [0, 1, 2, 3], "place": [4]}
+
+
+def test_more_condensed_nodes_than_training_nodes_begin_as_repeated_ones() -> None:
+    data = make_graph()
+    begun_as = quickly(data, ratio=0.9).record["begun_as"]
+    assert len(begun_as) == 54
+    assert set(begun_as) == set(data.train_mask.nonzero().view(-1).tolist())
+
+
+@pytest.mark.parametrize("structure", [False, True])
+def test_an_interrupted_condensation_goes_on_bit_for_bit(
+    structure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, arguments = make_graph(), {"modalities": PARTS, "structure": structure, "epochs": 14}
+    whole = quickly(data, **arguments)
+    run_epoch = module.Condensation.run_epoch
+
+    def interrupted(self: Any) -> None:
+        if self.epoch == 11:
+            raise KeyboardInterrupt
+        run_epoch(self)
+
+    monkeypatch.setattr(module.Condensation, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quickly(data, **arguments, folder=tmp_path)
+    monkeypatch.setattr(module.Condensation, "run_epoch", run_epoch)
+    assert_same(quickly(data, **arguments, folder=tmp_path), whole)
+    monkeypatch.setattr(module.Condensation, "run_epoch", None)  # what is done is not done again
+    assert_same(quickly(data, **arguments, folder=tmp_path), whole)
+
+
+def test_more_epochs_go_on_where_fewer_ended(tmp_path: Path) -> None:
+    data = make_graph()
+    quickly(data, epochs=2, folder=tmp_path)
+    assert_same(quickly(data, epochs=5, folder=tmp_path), quickly(data, epochs=5))
+    with pytest.raises(CheckpointError, match="at most 3 epochs"):
+        quickly(data, epochs=3, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"damp": False}, "damp"),
+        ({"ratio": 0.2}, "ratio"),
+        ({"modalities": PARTS}, "modalities"),
+        ({"settings": CondensationSettings()}, "settings"),
+        ({"data": make_graph(seed=1)}, "source"),
+    ],
+)
+def test_a_folder_of_another_condensation_is_refused(other: dict[str, Any], named: str, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"data": make_graph(), "folder": tmp_path}
+    quickly(**arguments)
+    with pytest.raises(CheckpointError, match=f"other {named};"):
+        quickly(**{**arguments, **other})
+
+
+def test_a_damaged_checkpoint_is_refused_and_a_folder_that_is_none(tmp_path: Path) -> None:
+    data = make_graph()
+    quickly(data, folder=tmp_path)
+    tensors = tmp_path / "condensation.safetensors"
+    content = tensors.read_bytes()
+    tensors.write_bytes(content[:-4])
+    with pytest.raises(CheckpointError, match="damaged"):
+        quickly(data, folder=tmp_path)
+    with pytest.raises(OutputError):
+        quickly(data, folder=tensors)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["condensation.json", "condensation.safetensors"]
+
+
+def train(model: nn.Module, data: Data, epochs: int = 60) -> nn.Module:
+    return GraGR(model, conflict=False, alignment=False).fit(data, epochs, lr=0.01, weight_decay=5e-4, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "structure"), [(GCN, False), (GCN, True), (GAT, False), (GIN, False), (GraphSAGE, False)]
+)
+def test_any_model_learns_from_a_condensed_graph(kind: Any, structure: bool) -> None:
+    data = make_graph(num_nodes=200)
+    condensed = quickly(data, modalities=PARTS, structure=structure)
+    torch.manual_seed(0)
+    model = train(kind(CHANNELS, 16, 2, 3), condensed).eval()
+    hit = model(data.x, data.edge_index).argmax(-1) == data.y
+    assert float(hit[~data.train_mask].float().mean()) > 0.6  # a guess is right in a third
+
+
+@pytest.mark.skipif(not os.environ.get("GRAGR_DATA"), reason="GRAGR_DATA names no folder with real data")
+def test_seventy_nodes_teach_a_gcn_more_of_cora_than_the_nodes_they_began_as() -> None:
+    data = NormalizeFeatures()(load_dataset("Cora-public").data)
+    condensed = condense(data, 0.026, epochs=3, progress=False)
+    assert condensed.num_nodes == 70
+    hits = []
+    for graph in (condensed, Data(**{**condensed.to_dict(), "x": data.x[condensed.record["begun_as"]]})):
+        torch.manual_seed(0)
+        model = GCN(data.num_features, 32, 2, 7, dropout=0.5)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
+        for _ in range(60):
+            optimizer.zero_grad()
+            F.cross_entropy(model(graph.x, graph.edge_index), graph.y).backward()
+            optimizer.step()
+        model.eval()
+        hits.append(float((model(data.x, data.edge_index).argmax(-1) == data.y)[data.test_mask].float().mean()))
+    assert hits[0] > 0.76
+    assert hits[0] > hits[1] + 0.03
+
+
+def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    quickly(make_graph(), progress=True)
+    assert "condensing" in capsys.readouterr().err
+    quickly(make_graph(), settings=QUICK)
+    assert capsys.readouterr().err == ""

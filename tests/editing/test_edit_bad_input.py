@@ -1,0 +1,204 @@
+"""What an edit is handed by mistake: a typed error that says what was got, and a model left as it was."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from edited_models import assert_same, state_of
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
+
+from gragr_explain.editing import StitchedMLP, edit, edit_independently, edit_sequence
+from gragr_explain.errors import (
+    EditingError,
+    GragrError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidIndexError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
+
+BAD = {
+    "a node out of range": ({"index": 90}, InvalidIndexError, r"\[0, 89\], got 90"),
+    "a negative node": ({"index": -1}, InvalidIndexError, "got -1"),
+    "no node": ({"index": []}, InvalidArgumentError, "at least one node"),
+    "all nodes": ({"index": None}, InvalidArgumentError, "at least one node"),
+    "a node by name": ({"index": "0"}, InvalidTypeError, "index as int"),
+    "a class the model does not have": ({"target": 3}, InvalidIndexError, r"in \[0, 2\], got 3"),
+    "a negative class": ({"target": -1}, InvalidIndexError, "got -1"),
+    "a class by name": ({"target": "red"}, InvalidTypeError, "got 'red'"),
+    "no class": ({"target": None}, InvalidTypeError, "got None"),
+    "a class as a float": ({"target": torch.tensor([1.0])}, InvalidTypeError, "torch.float32"),
+    "too few classes": ({"index": [0, 1, 2], "target": [0, 1]}, InvalidArgumentError, "each of 3, got 2"),
+    "contradicting targets": ({"index": [4, 4], "target": [0, 1]}, InvalidArgumentError, "node 4 shall be 0 and 1"),
+    "an unknown method": ({"method": "enn"}, InvalidArgumentError, "got 'enn'"),
+    "no subset": ({"num_subsets": 0}, InvalidArgumentError, "num_subsets of 1 or more, got 0"),
+    "half a subset": ({"num_subsets": 2.5}, InvalidTypeError, "num_subsets as an integer, got 2.5"),
+    "no step": ({"max_steps": 0}, InvalidArgumentError, "max_steps of 1 or more"),
+    "no planned step": ({"steps": 0}, InvalidArgumentError, "steps of 1 or more"),
+    "more subsets than training nodes": ({"num_subsets": 80}, InvalidArgumentError, "at least 80 training nodes"),
+}
+
+
+@pytest.mark.parametrize("function", [edit, edit_sequence, edit_independently])
+@pytest.mark.parametrize("name", list(BAD))
+def test_bad_requests(name, function, gcn, data):
+    change, error, message = BAD[name]
+    request = {"index": 0, "target": (int(data.y[0]) + 1) % 3} | change
+    before = state_of(gcn)
+    with pytest.raises(error, match=message) as caught:
+        function(gcn, data, **request)
+    assert isinstance(caught.value, GragrError)
+    assert_same(before, gcn)
+
+
+def drop(name):
+    def apply(data: Data) -> None:
+        del data[name]
+
+    return apply
+
+
+def put(name, value):
+    def apply(data: Data) -> None:
+        data[name] = value
+
+    return apply
+
+
+GRAPHS = {
+    "no train_mask": (drop("train_mask"), "train_mask as a boolean tensor of shape .*, got NoneType"),
+    "no labels": (drop("y"), "labels y of torch.int64 .*, got NoneType"),
+    "no training node": (put("train_mask", torch.zeros(90).bool()), "got 0"),
+    "many splits": (put("train_mask", torch.ones(90, 2).bool()), r"\[90, 2\]"),
+    "labels as floats": (put("y", torch.zeros(90)), "torch.float32"),
+    "labels without a class": (put("y", torch.full((90,), 7)), "got 7 to 7"),
+    "NaN features": (put("x", torch.full((90, 8), torch.nan)), "NaN"),
+    "another width": (put("x", torch.ones(90, 5)), r"\[90, 5\]"),
+    "no features": (drop("x"), "without x"),
+}
+
+
+@pytest.mark.parametrize("name", list(GRAPHS))
+def test_bad_graphs(name, gcn, data):
+    change, message = GRAPHS[name]
+    change(data)
+    before = state_of(gcn)
+    with pytest.raises((InvalidGraphError, InvalidArgumentError), match=message):
+        edit(gcn, data, 0, 1)
+    assert_same(before, gcn)
+
+
+@pytest.mark.parametrize("name", ["train_mask", "y"])
+def test_plain_descent_needs_no_labels(name, gcn, data):
+    target = (int(data.y[0]) + 1) % 3
+    del data[name]
+    done = edit(gcn, data, 0, target, method="gd")
+    assert done.success
+    assert (done.drawdown is None) == (name == "y")
+
+
+def test_no_graph(gcn):
+    with pytest.raises(InvalidTypeError, match="got dict"):
+        edit(gcn, {}, 0, 1)
+
+
+def test_a_frozen_model(gcn, data):
+    gcn.requires_grad_(False)
+    with pytest.raises(EditingError, match="no parameter of the model requires_grad"):
+        edit(gcn, data, 0, 1)
+
+
+class Constant(nn.Module):
+    """Scores that no trainable parameter has an effect on; the one that there is has none, or one of slope zero."""
+
+    def __init__(self, used: bool) -> None:
+        super().__init__()
+        self.weight, self.used = nn.Parameter(torch.zeros(3)), used
+
+    def forward(self, x, edge_index):
+        scores = x[:, :3]
+        return scores + self.weight.clamp(max=-1) if self.used else scores
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("method", ["gre+", "gre", "gd"])
+def test_a_model_without_a_path_to_change(used, method, data):
+    model = Constant(used)
+    target = int(model(data.x, data.edge_index)[0].argmin())
+    with pytest.raises(EditingError, match="has an effect on the predictions"):
+        edit(model, data, 0, target, method=method)
+    assert torch.equal(model.weight, torch.zeros(3))
+
+
+def test_a_target_that_a_training_node_contradicts(data):
+    """Node 0 looks exactly like a training node of the other class: no step corrects it and keeps that."""
+    torch.manual_seed(0)
+    model = nn.Linear(8, 2)
+    y = data.y.clamp(max=1)
+    contradicting = copy.copy(data)
+    contradicting.y, contradicting.train_mask = y.clone(), torch.zeros(90).bool()
+    contradicting.x = data.x.clone()
+    contradicting.x[1] = contradicting.x[0]
+    was = int(model(contradicting.x)[0].argmax())
+    contradicting.y[1], contradicting.train_mask[1] = was, True
+    before = state_of(model)
+    for method in ("gre", "gre+"):
+        with pytest.raises(EditingError, match="no step corrects the targets and keeps"):
+            edit(model, contradicting, 0, 1 - was, method=method, num_subsets=1)
+        (tried,) = edit_independently(model, contradicting, 0, 1 - was, method=method, num_subsets=1)
+        assert not tried.success
+        assert "no step corrects" in tried.reason
+        (tried,) = edit_sequence(model, contradicting, 0, 1 - was, method=method, num_subsets=1)
+        assert not tried.success
+        assert_same(before, model)
+    assert edit(model, contradicting, 0, 1 - was, method="gd").success
+
+
+def test_a_model_of_nan(gcn, data):
+    with torch.no_grad():
+        gcn.convs[1].bias.fill_(torch.nan)
+    with pytest.raises(EditingError, match="NaN or infinite before any edit"):
+        edit(gcn, data, 0, 1)
+
+
+def test_models_that_cannot_be_edited(data):
+    class Odd(nn.Module):
+        def __init__(self, result):
+            super().__init__()
+            self.weight, self.result = nn.Parameter(torch.ones(1)), result
+
+        def forward(self, x, edge_index):
+            return self.result
+
+    class Strange(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x, edge_index, another):
+            return x
+
+    for result in (torch.ones(1, 3), torch.ones(90, 2, 3), (torch.ones(90, 3),)):
+        with pytest.raises(UnsupportedModelError):
+            edit(Odd(result), data, 0, 1)
+    with pytest.raises(UnsupportedModelError, match="another"):
+        edit(Strange(), data, 0, 1)
+
+
+def test_bad_input_to_stitch(gcn, data):
+    with pytest.raises(InvalidTypeError):
+        StitchedMLP(gcn, {})
+    with pytest.raises(UnsupportedModelError, match=r"got \[90, 1\]"):
+        StitchedMLP(GCN(8, 8, num_layers=1, out_channels=1), data)
+    stitched = StitchedMLP(gcn, data)
+    data.train_mask = torch.zeros(90).bool()
+    with pytest.raises(InvalidGraphError, match="at least one training node"):
+        stitched.fit(data)
+    del data.y
+    with pytest.raises(InvalidGraphError, match="labels y"):
+        stitched.fit(data)

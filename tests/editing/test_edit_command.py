@@ -1,0 +1,197 @@
+"""``gragr-explain edit``, and the page of an edit."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from edited_models import other_class, scores
+from torch_geometric.data import Data
+
+from gragr_explain.checkpoint import load_checkpoint
+from gragr_explain.cli import main
+from gragr_explain.cli._edit import parse_class
+from gragr_explain.datasets import load_dataset
+from gragr_explain.editing import edit, render_edit, summarise_edit
+from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
+
+NAMES = ["[red]", "<b>blue</b>", "green"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a graph, on which a model has been trained into the folder `out`."""
+    folder = tmp_path_factory.mktemp("place")
+    torch.manual_seed(0)
+    y = torch.arange(60) % 3
+    edge_index = torch.randint(60, (2, 150))
+    graph = Data(x=torch.randn(60, 6) + y.view(-1, 1), edge_index=edge_index, y=y, class_names=NAMES)
+    torch.save(graph, folder / "graph.pt")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(folder / "graph.pt"), "--epochs", "15", "--out", str(folder / "out")])
+    assert ended.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return (printed.out, None) if ended.value.code == 0 else (printed.out, ended.value.code)
+
+    return call
+
+
+def predictions(folder, data):
+    return load_checkpoint(folder).trained(data.x, data.edge_index).argmax(-1)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_edit_is_written_beside_the_model(place, run, tmp_path):
+    data = load_dataset(place / "graph.pt").data
+    before, kept = predictions(place / "out", data), files_of(place / "out")
+    target = (int(before[7]) + 1) % 3
+    printed, failed = run("edit", place / "out", 7, "--label", target, "--out", tmp_path / "new")
+    assert failed is None
+    assert files_of(place / "out") == kept
+    after = predictions(tmp_path / "new", data)
+    assert int(after[7]) == target
+    summary = json.loads((tmp_path / "new" / "edit.json").read_text())
+    assert [row["node"] for row in summary["targets"]] == [7]
+    flipped = ((before != after).nonzero().view(-1)).tolist()
+    assert sorted([7, *(row["node"] for row in summary["flips"])]) == flipped
+    assert "corrected" in printed
+    assert NAMES[target] in printed
+    assert str(tmp_path / "new" / "edit.html") in printed.replace("\n", "")
+    again, failed = run("explain", tmp_path / "new", 7)
+    assert failed is None
+    assert f"predicted {NAMES[target]}" in again
+
+
+def test_several_nodes_and_a_default_folder(place, run):
+    data = load_dataset(place / "graph.pt").data
+    before = predictions(place / "out", data)
+    nodes = [3, 12]
+    names = [NAMES[(int(before[node]) + 1) % 3] for node in nodes]
+    _, failed = run("edit", place / "out", "3,12", "--label", names[0], "--label", names[1].upper(), "--method", "gre")
+    assert failed is None
+    after = predictions(place / "out-edited", data)
+    assert [NAMES[int(after[node])] for node in nodes] == names
+    _, failed = run("edit", place / "out", 3, "--label", names[0])
+    assert "out-edited" in failed
+    assert "--overwrite" in failed
+    _, failed = run("edit", place / "out-edited", 5, "--label", (int(after[5]) + 1) % 3, "--out", place / "out-edited")
+    assert "--overwrite" in failed
+    assert torch.equal(predictions(place / "out-edited", data), after)
+    target = (int(after[5]) + 1) % 3
+    _, failed = run("edit", place / "out-edited", 5, "--label", target, "--out", place / "out-edited", "--overwrite")
+    assert failed is None
+    assert int(predictions(place / "out-edited", data)[5]) == target
+
+
+def test_nothing_to_correct(place, run, tmp_path):
+    data = load_dataset(place / "graph.pt").data
+    right = int(predictions(place / "out", data)[0])
+    printed, failed = run("edit", place / "out", 0, "--label", right, "--out", tmp_path / "new")
+    assert failed is None
+    assert "nothing to correct" in printed
+    assert not (tmp_path / "new" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["60", "--label", "0"], r"nodes in \[0, 59\], got 60"),
+        (["7", "--label", "3"], r"class in \[0, 2\], got 3"),
+        (["7", "--label", "gren"], "did you mean green"),
+        (["7", "8", "9", "--label", "0", "--label", "1"], "each of 3, got 2"),
+        (["x", "--label", "0"], "node numbers"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(place, run, tmp_path, arguments, message):
+    import re
+
+    _, failed = run("edit", place / "out", *arguments, "--out", tmp_path / "new")
+    assert isinstance(failed, str)
+    assert "\n" not in failed
+    assert re.search(message, failed)
+    assert not (tmp_path / "new" / "model.json").exists()
+
+
+def test_a_class_by_name_or_number():
+    assert [parse_class(text, ["A", "b", "1"]) for text in ("a", "b", "1", "0")] == [0, 1, 2, 0]
+    with pytest.raises(InvalidArgumentError, match="2 have"):
+        parse_class("x", ["X", "X"])
+    with pytest.raises(InvalidIndexError):
+        parse_class("3", ["A", "B"])
+
+
+class Texts(HTMLParser):
+    """The tags of a page, and its texts."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.texts = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_page_says_what_the_summary_says_and_loads_nothing(gcn, data, wrong):
+    names = ["<script>alert(1)</script>", "A & B", '"quoted"']
+    done = edit(gcn, data, wrong[:2], data.y[wrong[:2]], method="gd")
+    summary = summarise_edit(done, data, names)
+    page = Texts()
+    page.feed(render_edit(done, data, names, title="<i>title</i>"))
+    text = " ".join(page.texts)
+    assert "<script>alert(1)</script>" in text
+    assert "<i>title</i>" in text
+    assert not {"script", "i title", "img", "iframe", "form"} & {tag for tag, _ in page.tags}
+    assert not [attrs for _, attrs in page.tags if {"src", "onclick"} & attrs.keys()]
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "link"] == ["data:,"]
+    for row in summary["flips"]:
+        assert str(row["node"]) in page.texts
+    after = scores(gcn, data).softmax(-1)
+    for target, node in zip(summary["targets"], wrong[:2], strict=True):
+        assert target["label"] == names[int(data.y[node])]
+        for share, number in zip(target["classes"], after[node].tolist(), strict=True):
+            assert share["after"] == pytest.approx(number, abs=1e-6)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_verdicts_and_accuracies_against_counting(gcn, data, wrong):
+    done = edit(gcn, data, wrong[:1], data.y[wrong[:1]], method="gd")
+    data.y = data.y.clone()
+    data.y[:10] = -1  # not known
+    summary = summarise_edit(done, data)
+    before, after = done.prediction_before, done.prediction_after
+    for row in summary["flips"]:
+        label = int(data.y[row["node"]])
+        expected = {
+            label: "" if label < 0 else "still wrong",
+            int(before[row["node"]]): "wrong now",
+            int(after[row["node"]]): "right now",
+        }[label]
+        assert row["verdict"] == expected
+        assert (row["label"] is None) == (label < 0)
+    assert {row["node"] for row in summary["flips"]} == {flip.node for flip in done.flips} - set(wrong[:1])
+    test = next(row for row in summary["accuracies"] if row["name"] == "test")
+    nodes = [v for v in range(90) if data.test_mask[v] and data.y[v] >= 0 and v not in wrong[:1]]
+    assert test["count"] == len(nodes)
+    assert test["after"] == pytest.approx(100 * sum(int(after[v] == data.y[v]) for v in nodes) / len(nodes))
+
+
+def test_an_edit_without_success_has_a_page_too(gcn, data):
+    done = edit(gcn, data, 0, other_class(gcn, data, 0), max_steps=1, steps=5)
+    assert not done.success
+    assert "The model is as it was" in render_edit(done, data, title="none")

@@ -1,0 +1,160 @@
+"""The layer against the equation, in dense matrices, and against PyG's own layers where they share a convention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from graph_cases import Case, cases
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch_geometric.nn import GCNConv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+
+from gragr_explain.models import MIXINGS, ChannelMixing, GRAFFConv
+
+DOUBLE = (torch.float64,)
+
+
+def dense_step(case: Case, conv: GRAFFConv, x: Tensor, x_0: Tensor) -> Tensor:
+    """The slides' equation; as in PyG, degrees are those of incoming edges and edges listed twice count twice."""
+    weights = [1.0] * len(case.edges) if case.weight is None else case.weight.tolist()
+    adjacency = np.zeros((case.num_nodes, case.num_nodes))
+    for (source, target), weight in zip(case.edges, weights, strict=True):
+        adjacency[target, source] += weight
+    degree = adjacency.sum(1)
+    root = np.diag([1 / math.sqrt(value) if value > 0 else 0.0 for value in degree])
+    normalized = torch.from_numpy(root @ adjacency @ root)
+    direction = -x @ conv.mixing.omega.diag() + normalized @ x @ conv.mixing() + conv.beta * x_0
+    return x + conv.step_size * (direction if conv.act is None else conv.act(direction))
+
+
+def conv_of(w: str | Tensor, channels: int, seed: int, **more: object) -> GRAFFConv:
+    """With all parameters drawn, also those that start at zero."""
+    torch.manual_seed(seed)
+    conv = GRAFFConv(channels, w, **more).double()
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.normal_()
+    return conv
+
+
+@given(cases(dtypes=DOUBLE), st.sampled_from(MIXINGS), st.sampled_from([None, "tanh"]), st.integers(0, 99))
+def test_a_step_is_that_of_the_equation(case: Case, w: str, act: str | None, seed: int) -> None:
+    conv = conv_of(w, case.field.size(1), seed, step_size=0.25, beta=0.5, act=act)
+    x_0 = torch.randn(case.field.shape, dtype=torch.float64)
+    found = conv(case.field, x_0, case.edge_index, case.weight)
+    torch.testing.assert_close(found, dense_step(case, conv, case.field, x_0))
+
+
+@pytest.mark.parametrize("w", MIXINGS)
+def test_channel_mixings_are_symmetric_with_the_spectrum_that_they_promise(w):
+    torch.manual_seed(0)
+    mixing = ChannelMixing(12, w)
+    for _ in range(3):
+        for parameter in mixing.parameters():
+            torch.nn.init.normal_(parameter)
+        matrix = mixing()
+        torch.testing.assert_close(matrix, matrix.t())
+        low, high = torch.linalg.eigvalsh(matrix)[[0, -1]].tolist()
+        if w == "prod":
+            assert low > -1e-4
+        elif w == "neg-prod":
+            assert high < 1e-4
+        else:
+            assert low < 0 < high
+
+
+def test_the_diagonally_dominant_mixing_is_that_of_the_slides():
+    mixing = ChannelMixing(5, "diagonally-dominant")
+    for parameter in mixing.parameters():
+        torch.nn.init.normal_(parameter)
+    matrix = mixing()
+    outside = matrix - matrix.diag().diag()
+    torch.testing.assert_close(matrix.diag(), mixing.q * outside.abs().sum(1) + mixing.r)
+    with torch.no_grad():
+        mixing.q.fill_(1.5)
+        mixing.r.zero_()
+    assert torch.linalg.eigvalsh(mixing())[0] > 0  # Gershgorin
+    with torch.no_grad():
+        mixing.q.neg_()
+    assert torch.linalg.eigvalsh(mixing())[-1] < 0
+
+
+@pytest.mark.parametrize("w", MIXINGS)
+def test_a_new_mixing_is_of_unit_size(w):
+    torch.manual_seed(0)
+    size = torch.linalg.eigvalsh(ChannelMixing(256, w)()).abs().max()
+    assert 0.8 < size < 1.2
+
+
+@pytest.mark.parametrize("self_loops", [False, True])
+@pytest.mark.parametrize("improved", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_self_loops_and_normalisation_are_those_of_gcn(self_loops, improved, weighted, graph):
+    torch.manual_seed(0)
+    weight = torch.rand(graph.num_edges) if weighted else None
+    conv = GRAFFConv(5, "sum", add_self_loops=self_loops, improved=improved)
+    gcn = GCNConv(5, 5, bias=False, add_self_loops=self_loops, improved=improved)
+    with torch.no_grad():
+        gcn.lin.weight.copy_(conv.mixing())
+    found = conv(graph.x, graph.x, graph.edge_index, weight) - graph.x
+    torch.testing.assert_close(found, gcn(graph.x, graph.edge_index, weight))
+
+
+def test_a_sparse_adjacency_gives_the_same(graph):
+    conv = GRAFFConv(5, "diagonally-dominant", beta=1.0)
+    adjacency = torch.sparse_coo_tensor(graph.edge_index.flip(0), torch.ones(graph.num_edges), (10, 10)).to_sparse_csr()
+    expected = conv(graph.x, graph.x, graph.edge_index)
+    torch.testing.assert_close(conv(graph.x, graph.x, adjacency), expected)
+
+
+def test_a_normalised_graph_may_be_handed_in(graph):
+    conv = GRAFFConv(5)
+    edge_index, weight = gcn_norm(graph.edge_index, None, 10, add_self_loops=False)
+    again = GRAFFConv(5, conv.mixing, normalize=False)
+    expected = conv(graph.x, graph.x, graph.edge_index)
+    torch.testing.assert_close(again(graph.x, graph.x, edge_index, weight), expected)
+
+
+def test_what_is_cached_is_the_graph(graph):
+    conv = GRAFFConv(5, cached=True)
+    expected = conv(graph.x, graph.x, graph.edge_index)
+    torch.testing.assert_close(conv(graph.x, graph.x, graph.edge_index[:, :2]), expected)
+    conv.reset_parameters()
+    other = conv(graph.x, graph.x, graph.edge_index[:, :2])
+    torch.testing.assert_close(other[3:], graph.x[3:])  # no edge, no change
+
+
+def test_the_flow_of_messages_may_be_turned_round(graph):
+    directed = graph.edge_index[:, :10]
+    conv = GRAFFConv(5)
+    turned = GRAFFConv(5, conv.mixing, flow="target_to_source")
+    expected = conv(graph.x, graph.x, directed)
+    torch.testing.assert_close(turned(graph.x, graph.x, directed.flip(0)), expected)
+
+
+@given(cases(dtypes=DOUBLE), st.sampled_from(MIXINGS), st.booleans(), st.integers(0, 99))
+def test_a_step_goes_down_the_gradient_of_the_energy(case: Case, w: str, self_loops: bool, seed: int) -> None:
+    """On a graph without directions, the derivative of the energy is minus the direction of the step."""
+    graph = case.graph.undirected
+    edge_index = torch.stack([graph.col, graph.row])
+    conv = conv_of(w, case.field.size(1), seed, step_size=0.5, beta=0.75, add_self_loops=self_loops)
+    x, x_0 = case.field.clone().requires_grad_(), torch.randn(case.field.shape, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(conv.energy(x, x_0, edge_index, graph.weight.double()), x)
+    step = conv(x, x_0, edge_index, graph.weight.double()) - x
+    torch.testing.assert_close(step / conv.step_size, -slope)
+
+
+def test_gradients_are_those_of_finite_differences(graph):
+    conv = conv_of("diagonally-dominant", 5, 0, beta=0.5)
+    inputs = (graph.x.double().requires_grad_(), torch.randn(10, 5, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(lambda x, x_0: conv(x, x_0, graph.edge_index), inputs)
+
+
+def test_a_layer_says_what_it_is():
+    assert str(GRAFFConv(4, "prod", step_size=0.5)) == "GRAFFConv(4, w='prod', step_size=0.5)"
+    assert str(ChannelMixing(2, torch.eye(2))) == "ChannelMixing(2, w='given')"

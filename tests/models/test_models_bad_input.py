@@ -1,0 +1,104 @@
+"""What the gradient-flow models and energies are not to be handed, and what they make of unusual graphs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.models import GRAFF, ChannelMixing, GRAFFConv, flow_energy, limit_dominance
+
+EDGES = torch.tensor([[0, 1], [1, 0]])
+X = torch.ones(2, 3)
+SKEW = torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+EYE = torch.eye(3)
+
+ARGUMENTS = {
+    "no layer": (lambda: GRAFF(3, 4, 0), r"num_layers as an integer of at least 1, got 0"),
+    "fewer than no layers": (lambda: GRAFF(3, 4, -1), "got -1"),
+    "half a layer": (lambda: GRAFF(3, 4, 1.5), r"got 1\.5"),
+    "a layer that is true": (lambda: GRAFF(3, 4, True), "got True"),
+    "no channels": (lambda: GRAFF(3, 0, 2), "channels as an integer of at least 1, got 0"),
+    "a step of zero": (lambda: GRAFF(3, 4, 2, step_size=0.0), r"above 0 and at most 1, got 0\.0"),
+    "a step too long": (lambda: GRAFFConv(3, step_size=1.5), r"got 1\.5"),
+    "a step that is NaN": (lambda: GRAFFConv(3, step_size=float("nan")), "got nan"),
+    "an infinite source": (lambda: GRAFFConv(3, beta=float("inf")), "finite beta, got inf"),
+    "dropout of everything": (lambda: GRAFF(3, 4, 2, dropout=1.0), r"below 1, got 1\.0"),
+    "unknown variant": (lambda: GRAFF(3, 4, 2, w="product"), "'diagonally-dominant'.* got 'product'"),
+    "no variant": (lambda: ChannelMixing(3, None), "got None"),
+    "asymmetric W": (lambda: GRAFFConv(3, SKEW), "symmetric w, got one that is 2 from its transpose"),
+    "W of another size": (lambda: GRAFF(3, 4, 2, w=EYE), r"\[4, 4\], got \[3, 3\]"),
+    "W that is NaN": (lambda: ChannelMixing(3, EYE * torch.nan), "finite"),
+    "W of integers": (lambda: ChannelMixing(3, EYE.long()), r"got torch\.int64"),
+    "mixing of another size": (lambda: GRAFFConv(4, ChannelMixing(3)), "4 channels, got ChannelMixing"),
+    "loops on a graph that is not normalised": (
+        lambda: GRAFF(3, 4, 2, add_self_loops=True, normalize=False),
+        "normalize=True",
+    ),
+    "loops in a layer that does not normalise": (
+        lambda: GRAFFConv(3, add_self_loops=True, normalize=False),
+        "normalize=True",
+    ),
+    "energy of an asymmetric W": (lambda: flow_energy(X, X, SKEW), "symmetric w"),
+    "energy of an asymmetric Ω": (lambda: flow_energy(X, X, EYE, SKEW), "symmetric omega"),
+    "energy of a small W": (lambda: flow_energy(X, X, torch.eye(2)), r"\[3, 3\], got \[2, 2\]"),
+    "limit of an asymmetric W": (lambda: limit_dominance(SKEW, 1.5), "symmetric w"),
+    "limit of a vector": (lambda: limit_dominance(torch.ones(3), 1.5), r"got \[3\]"),
+    "limit of no graph": (lambda: limit_dominance(EYE, 2.5), r"\[0, 2\], got 2\.5"),
+    "limit of long steps": (lambda: limit_dominance(EYE, 1.5, step_size=2.0), r"got 2\.0"),
+}
+GRAPHS = {
+    "too few features": (lambda: GRAFF(5, 4, 2)(X, EDGES), r"\[num_nodes, 5\], got \[2, 3\]"),
+    "features without channels": (lambda: GRAFF(3, 4, 2)(X[:, 0], EDGES), r"got \[2\]"),
+    "too few channels": (lambda: GRAFFConv(5)(X, X, EDGES), r"\[num_nodes, 5\], got \[2, 3\]"),
+    "source of one row": (lambda: GRAFFConv(3)(X, X[:1], EDGES), r"got \[2, 3\] and \[1, 3\]"),
+    "edges in rows": (lambda: GRAFF(3, 4, 2)(X, EDGES.new_zeros(5, 2)), r"\[2, num_edges\], got \[5, 2\]"),
+    "one weight for all": (lambda: GRAFFConv(3)(X, X, EDGES, torch.ones(1)), r"\[2\], got \[1\]"),
+    "weights as a column": (lambda: GRAFF(3, 4, 2)(X, EDGES, torch.ones(2, 1)), r"got \[2, 1\]"),
+    "energy of NaN": (lambda: GRAFF(3, 4, 2).energies(X * torch.nan, EDGES), "NaN or infinite"),
+    "energy of different fields": (lambda: flow_energy(X, X[:1], EYE), r"one shape .* got \[\[2, 3\], \[1, 3\]\]"),
+    "energy with another source": (lambda: flow_energy(X, X, EYE, beta=1.0, source=X[:1]), "one shape"),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_out_of_range_are_refused(name):
+    call, message = ARGUMENTS[name]
+    with pytest.raises(InvalidArgumentError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_that_do_not_fit_are_refused(name):
+    call, message = GRAPHS[name]
+    with pytest.raises(InvalidGraphError, match=message):
+        call()
+
+
+def test_a_graph_without_edges_leaves_each_node_to_itself(graph):
+    torch.manual_seed(0)
+    model = GRAFF(5, 8, 3, 4, step_size=0.5, beta=1.0).eval()
+    none = graph.edge_index[:, :0]
+    whole = model(graph.x, none)
+    torch.testing.assert_close(model(graph.x[2:3], none), whole[2:3])
+    torch.testing.assert_close(model(graph.x, graph.edge_index)[9], whole[9])  # an isolated node
+    assert model(graph.x[:0], none).shape == (0, 4)
+
+
+def test_nan_stays_where_messages_take_it(graph):
+    model = GRAFF(5, 8, 1, 4).eval()
+    x = graph.x.clone()
+    x[6] = torch.nan
+    found = model(x, graph.edge_index).isnan().any(-1)
+    assert found.nonzero().view(-1).tolist() == [6, 7]
+
+
+def test_a_directed_graph_is_taken_as_it_is(graph):
+    """Messages go from source to target only, as in PyG's layers."""
+    model = GRAFF(5, 8, 1, 4).eval()
+    directed = torch.tensor([[0, 1], [1, 2]])
+    whole, alone = model(graph.x[:3], directed), model(graph.x[:3], directed[:, :0])
+    torch.testing.assert_close(whole[0], alone[0])
+    changed = graph.x[:3].clone()
+    changed[2] += 1
+    torch.testing.assert_close(model(changed, directed)[:2], whole[:2])
