@@ -5,6 +5,7 @@ from collections import Counter
 
 from gragr_explain.rationale._facts import Facts, Rationale
 from gragr_explain.rationale._grounding import check_grounding
+from gragr_explain.rationale._marks import MARK
 from gragr_explain.rationale._reading import Reading
 from gragr_explain.rationale._template import write
 from gragr_explain.rationale._wording import clean_name
@@ -40,12 +41,12 @@ def _unusable(line: str, whole: str, facts: Facts) -> tuple[str, ...]:
         return ("The language model wrote nothing.",)
     if not whole:
         return ("The language model wrote no whole sentence.",)
-    words = re.findall(r"\w+", whole.lower())
+    reading = Reading(whole, facts)
+    words = re.findall(rf"\w+|{MARK.pattern}", reading.text.lower())  # a name is one word, however long
     phrases = Counter(zip(*(words[start:] for start in range(_PHRASE)), strict=False))
-    sentences = Counter(part.strip().lower() for part in _SENTENCE_END.split(whole) if part.strip())
+    sentences = Counter(part.strip().lower() for part in _SENTENCE_END.split(reading.text) if part.strip())
     if max(phrases.values(), default=0) > _MOST_OFTEN or max(sentences.values(), default=0) > 1:
         return ("The language model repeats itself.",)
-    reading = Reading(whole, facts)
     named = (
         clean_name(facts.prediction) in whole
         if facts.confidence is None

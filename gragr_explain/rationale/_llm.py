@@ -80,7 +80,8 @@ class LLMWriter:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         except RuntimeError as error:
             raise InvalidArgumentError(f"expected the name of a torch device, got {device!r}") from error
-        loaded, tokenizer = load_language_model(EMBEDDED if model is None else model, place, dtype)
+        source = EMBEDDED if model is None else model
+        loaded, tokenizer = load_language_model(source, place, dtype)
         windows = [tokenizer.model_max_length, getattr(loaded.config, "max_position_embeddings", None)]
         self._room = max(min(window for window in windows if window) - max_new_tokens, 0)
         dialect = getattr(loaded.config, "gragr_dialect", None)
@@ -102,6 +103,13 @@ class LLMWriter:
             seed,
             progress,
         )
+
+        named = "embedded" if model is None else str(source)
+        self._settings = f"{named!r}, {dtype=}, {max_new_tokens=}, {temperature=}, {seed=}, examples={len(examples)}"
+
+    def __repr__(self) -> str:
+        """What its texts depend on, by which exports are told apart."""
+        return f"{type(self).__name__}({self._settings})"
 
     def __call__(self, facts: Sequence[Facts]) -> list[Rationale]:
         """Write one rationale for each of ``facts``.

@@ -77,7 +77,7 @@ def slot_prompt(facts: Facts, seed: int = 0) -> str:
         >>> from gragr_explain.rationale import Facts
         >>> facts = Facts("node 17", "Theory", 0.93, None, (), None, "self", (), ())
         >>> slot_prompt(facts)[:50]
-        '<node><open><sure:high><features:0><tell:none><unk'
+        '<node><open><sure:high><features:0><change:unmeasu'
     """
     style = style_of(facts, seed).items()
     styled = [f"{section}:{word}" for section, (frame, words) in style for word in (f"a{frame}", f"b{words}")]

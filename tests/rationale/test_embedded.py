@@ -141,3 +141,9 @@ def test_the_style_depends_on_what_was_predicted_and_on_the_seed_alone():
 def test_examples_are_for_models_that_read_english():
     with pytest.raises(InvalidArgumentError, match="no examples for a model of the dialect 'slots-1'"):
         LLMWriter(examples=[(STABLE, "Predicted as Theory.")])
+
+
+def test_its_settings_tell_writers_apart(writer):
+    assert repr(writer) == repr(LLMWriter(device="cpu", progress=False))
+    assert repr(writer) != repr(LLMWriter(device="cpu", progress=False, seed=1))
+    assert "'embedded'" in repr(writer)
