@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from torch import Tensor
 from torch_geometric.data import Data
@@ -25,6 +27,7 @@ from gragr_explain.streaming._stream import SHARD_SIZE, watched
 _MOST_SHARDS_AT_ONCE = 8
 _MOST_DEATHS = 20
 _STORE = 128 * 2**20
+_PATIENCE = 10.0  # seconds for a host to answer; Ray itself waits for minutes
 
 Load = Callable[[], tuple[Explainer, Data]]
 """Loads an explainer and its graph, for example from a store that all machines share."""
@@ -183,6 +186,7 @@ def _cluster(address: str | None, workers: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
         try:
             if address is not None:
+                _knock(address)
                 ray.init(address, **quiet)
             else:
                 ray.init(
@@ -198,3 +202,10 @@ def _cluster(address: str | None, workers: int) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError if nobody listens at an address that names a host and a port."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname is not None and place.port is not None:
+        socket.create_connection((place.hostname, place.port), _PATIENCE).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,12 @@ def on_ray(folder, load, workers=2, **options):
 
 
 @needs_ray
-def test_a_cluster_that_is_not_there(tmp_path):
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1", "ray://127.0.0.1:port"])
+def test_a_cluster_that_is_not_there(tmp_path, address):
+    began = time.monotonic()
     with pytest.raises(ExportError, match="cannot reach Ray"):
-        on_ray(tmp_path, Load(tmp_path), address="auto")
+        on_ray(tmp_path, Load(tmp_path), address=address)
+    assert time.monotonic() - began < 60, "Ray itself would wait for minutes"
 
 
 @needs_ray
