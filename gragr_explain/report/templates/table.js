@@ -6,8 +6,7 @@ const table = (() => {
   const UPWARDS = ["node", "prediction", "label", "role"];
   const state = { ...NO_FILTERS, key: null, descending: true, page: 0 };
   const body = byId("rows");
-  let shown = rows.node.map((_, row) => row);
-  let texts = null;
+  let order = [], shown = [], texts = null; // all rows as they are sorted, those that the filters leave, what is searched
 
   const psiColumn = (name) => {
     const psi = data.psi.findIndex((item) => item.name === name);
@@ -30,36 +29,37 @@ const table = (() => {
     return html("a", { href: `#node-${node}`, class: "node" },
       hasPicture(node) ? picture(node, "") : null, html("span", {}, names ? `${node} ${nodeName(node)}` : String(node)));
   };
+  // What a search looks through, made once, before the first is asked for if there is time.
+  const read = () => {
+    texts ??= rows.node.map((node, row) => [nodeName(node), className(rows.prediction[row]), labelText(row), rows.role[row] ?? "", rows.rationale[row]].join("\n").toLowerCase());
+  };
   const search = (query) => {
     const words = query.trim().toLowerCase();
     if (!words) return () => true;
     const id = /^(?:node\s*|#)?(\d+)$/.exec(words);
     if (id) return (row) => String(rows.node[row]).startsWith(id[1]);
-    texts ??= rows.node.map((node, row) => [nodeName(node), className(rows.prediction[row]), labelText(row), rows.role[row] ?? "", rows.rationale[row]].join("\n").toLowerCase());
+    read();
     return (row) => texts[row].includes(words);
   };
 
   const filter = () => {
     const found = search(state.query);
     const cls = state.cls === "" ? null : Number(state.cls);
-    shown = [];
-    for (let row = 0; row < rows.node.length; row += 1) {
-      if (state.wrong && rows.correct[row] !== false) continue;
-      if (state.conflict && rows.conflicts[row] !== true) continue;
-      if (cls !== null && rows.prediction[row] !== cls && rows.label[row] !== cls) continue;
-      if (state.role && rows.role[row] !== state.role) continue;
-      if (found(row)) shown.push(row);
-    }
-    sort();
+    shown = order.filter((row) =>
+      (!state.wrong || rows.correct[row] === false)
+      && (!state.conflict || rows.conflicts[row] === true)
+      && (cls === null || rows.prediction[row] === cls || rows.label[row] === cls)
+      && (!state.role || rows.role[row] === state.role)
+      && found(row));
   };
 
   const sort = () => {
+    order = rows.node.map((node, row) => row);
     const column = columns.find((item) => item.key === state.key);
-    if (!column) return;
-    const values = new Map(shown.map((row) => [row, column.value(row)]));
+    const values = order.map(column.value);
     const sign = state.descending ? -1 : 1;
-    shown.sort((a, b) => {
-      const [left, right] = [values.get(a), values.get(b)];
+    order.sort((a, b) => {
+      const [left, right] = [values[a], values[b]];
       if (left === right) return a - b;
       if (left === null) return 1;
       if (right === null) return -1;
@@ -104,6 +104,7 @@ const table = (() => {
     const descending = state.key === key ? !state.descending : !UPWARDS.includes(key);
     Object.assign(state, { key, descending, page: 0 });
     sort();
+    filter();
     render();
   };
 
@@ -157,7 +158,9 @@ const table = (() => {
     });
     state.key = "conflict";
     sort();
+    filter();
     render();
+    (window.requestIdleCallback ?? setTimeout)(read);
   };
 
   // The node `step` places further in the table as it is filtered and sorted now; null at its ends.
