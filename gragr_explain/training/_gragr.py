@@ -255,7 +255,8 @@ class GraGR(nn.Module):
 
         Args:
             data: The graph, with ``x``, ``edge_index``, ``y`` and ``train_mask``; ``val_mask`` where there is one.
-            epochs: The number of epochs, those of the chosen seed included.
+            epochs: The number of epochs, those of the chosen seed included. Of one epoch none is left to choose a seed
+                in, and the model's own is trained.
             lr: The learning rate; ``None`` takes Table 5's, as for ``weight_decay``.
             weight_decay: The weight decay.
             patience: The number of epochs without a better validation accuracy after which to stop and go back to
@@ -285,8 +286,8 @@ class GraGR(nn.Module):
         self._forget()
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
         moments = best = None
-        if switches.seeds > 1:
-            ahead = max(1, min(epochs - 1, switches.seed_epochs or epochs // 20))
+        if switches.seeds > 1 and epochs > 1:
+            ahead = min(epochs - 1, switches.seed_epochs or max(1, epochs // 20))
             self.selection = select_trajectory(
                 self.model,
                 data,
@@ -297,7 +298,7 @@ class GraGR(nn.Module):
                 progress=progress,
             )
             self.model.load_state_dict(self.selection.weights)
-            moments, epochs = self.selection.moments, max(1, epochs - ahead)
+            moments, epochs = self.selection.moments, epochs - ahead
             peak = {f"model.{name}": value for name, value in self.selection.best.items()}
             best = (peak, float(self.selection.val_acc[self.selection.chosen].max()))
         if switches.pathway:

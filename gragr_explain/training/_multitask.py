@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.training._hyperparameters import check_number
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
@@ -131,12 +132,12 @@ def train_multitask(
         (True, torch.Size([2]))
     """
     _check(model, method, meta, num_seeds, val)
-    _check_number("epochs", epochs, 1, whole=True)
-    _check_number("batch_size", batch_size, 1, whole=True)
-    _check_number("seed", seed, 0, whole=True)
-    _check_number("lr", lr, 0, above=True)
-    _check_number("weight_decay", weight_decay, 0)
-    _check_number("meta_lr", meta_lr, 0)
+    _check_least("epochs", epochs, 1, whole=True)
+    _check_least("batch_size", batch_size, 1, whole=True)
+    _check_least("seed", seed, 0, whole=True)
+    _check_least("lr", lr, 0, above=True)
+    _check_least("weight_decay", weight_decay, 0)
+    _check_least("meta_lr", meta_lr, 0)
     if not -1 <= tau_cos <= 1:
         raise InvalidArgumentError(f"expected tau_cos in [-1, 1], got {tau_cos}")
     with torch.random.fork_rng():
@@ -204,7 +205,7 @@ def _check(
     if method in ("gragr", "gragr++") and meta == "validation" and not val:
         raise InvalidArgumentError("expected validation graphs for meta='validation', got none")
     if num_seeds is not None:
-        _check_number("num_seeds", num_seeds, 1, whole=True)
+        _check_least("num_seeds", num_seeds, 1, whole=True)
     if _count_seeds(method, num_seeds) > 1 and not val:
         raise InvalidArgumentError("expected validation graphs to select a seed by, got none")
 
@@ -215,14 +216,13 @@ def _count_seeds(method: str, num_seeds: int | None) -> int:
     return 5 if method == "gragr++" else 1
 
 
-def _check_number(name: str, value: float, low: float, *, whole: bool = False, above: bool = False) -> None:
+def _check_least(name: str, value: float, low: float, *, whole: bool = False, above: bool = False) -> None:
     """Check an argument.
 
     Raises:
         InvalidTypeError: If it is no number, or no integer where one is wanted.
         InvalidArgumentError: If it is not finite, or below its range.
     """
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")
+    check_number(name, value, whole=whole)
     if not (low < value if above else low <= value) or value == float("inf"):
         raise InvalidArgumentError(f"expected {name} {'above' if above else 'of at least'} {low}, got {value}")

@@ -366,6 +366,12 @@ def test_more_epochs_for_the_choice_than_there_are(data):
     assert trained.history.num_steps == 1
 
 
+def test_one_epoch_leaves_none_for_the_choice(data):
+    trained = GraGR(build("GCN"), seeds=2, **ALONE).fit(data, epochs=1, progress=False)
+    assert trained.selection is None
+    assert trained.history.num_steps == 1
+
+
 def test_one_seed_is_no_choice(data):
     assert GraGR(build("GCN")).fit(data, epochs=2, progress=False).selection is None
 
