@@ -67,60 +67,103 @@ def search(
         A mask in ``[0, 1]``, ``[num_edges]``: the chosen edges in their order, from 1 in equal steps down to above 0.5;
         below 0.5, where all ``length`` were chosen, what else the last gradients speak for; and 0.
     """
-    part, num_parts = trials.edge_part, trials.num_parts
-    sizes = torch.bincount(part, minlength=num_parts)
-    limit, many = sizes.clamp(max=length), sizes >= 2 * length
-    edges, parts = torch.arange(part.numel(), device=part.device), torch.arange(num_parts, device=part.device)
-    place, rest = torch.zeros_like(part), torch.zeros_like(part, dtype=trials.dtype)
-    chosen, best_length = torch.zeros_like(limit), torch.zeros_like(limit)
-    best = torch.full_like(limit, -torch.inf, dtype=torch.double)
-    foretold = torch.zeros_like(best)
-    at_once, trusted = torch.ones_like(limit), many.clone()
-    before, unit = None, best
-    while parts.numel():
-        value, height, promise = _look(trials, place[edges] > 0, classes)
-        promise = promise if factor is None else promise * factor[edges]
-        if before is None:
-            before = torch.zeros_like(best)
-            unit = torch.ones_like(best) if classes else value.abs()  # what p and J are measured in
+    state = _State(trials, length)
+    while state.parts.numel():
+        value, height, promise = _look(state.trials, state.kept, classes)
+        state.judge(value, height, classes)
+        promise = state.retire(promise if factor is None else promise * factor[state.edges])
+        if state.parts.numel():
+            state.extend(promise, width, classes)
+    return state.mask()
+
+
+class _State:
+    """How far a search has come.
+
+    Attributes:
+        trials: The predictions whose search goes on.
+        parts: Which of all they are.
+        edges: Which of all edges are theirs.
+
+    Of every edge are kept the ``place`` at which it was chosen, from 1, or 0, and the ``rest``, what the last gradients
+    promised of it where it was not; of every part the rest.
+    """
+
+    def __init__(self, trials: Trials, length: int) -> None:
+        part, num_parts = trials.edge_part, trials.num_parts
+        self.trials, self.part, self.length = trials, part, length
+        self.parts, self.edges = (torch.arange(size, device=part.device) for size in (num_parts, part.numel()))
+        self.place, self.rest = torch.zeros_like(part), torch.zeros_like(part, dtype=trials.dtype)
+
+        sizes = torch.bincount(part, minlength=num_parts)
+        self.limit, self.is_large = sizes.clamp(max=length), sizes >= 2 * length
+        self.num_chosen = torch.zeros_like(sizes)
+        self.best, self.best_length = torch.full_like(sizes, -torch.inf, dtype=torch.double), torch.zeros_like(sizes)
+        self.at_once, self.trusted = torch.ones_like(sizes), self.is_large.clone()
+        self.foretold = torch.zeros_like(self.best)
+        self.height: Tensor | None = None
+        self.unit = torch.ones_like(self.best)  # what J is measured in
+
+    @property
+    def kept(self) -> Tensor:
+        """Which of the edges at hand are chosen."""
+        return self.place[self.edges] > 0
+
+    def judge(self, value: Tensor, height: Tensor, classes: bool) -> None:
+        """Take note of how good the chosen edges are, and of whether gradients foretold it."""
+        parts, foretold = self.parts, self.foretold[self.parts]
+        if self.height is None:
+            self.height = torch.zeros_like(self.best)
+            if not classes:
+                self.unit = value.abs()
         else:
-            change, hoped = height - before[parts], foretold[parts]
-            as_hoped = (change > _TRUSTED * hoped) & (hoped > _TRUSTED * change)
-            trusted[parts] = as_hoped & many[parts]
-            at_once[parts] = torch.where(trusted[parts], 2 * at_once[parts], 1).clamp(max=_MOST_AT_ONCE)
-        before[parts] = height
-        lost = best[parts] - value
-        better = (lost < -_GAIN * unit[parts]) | ((lost < _SLACK * unit[parts]) & (foretold[parts] > 0))
-        best_length[parts[better]] = chosen[parts[better]]
-        best[parts] = torch.maximum(best[parts], value)
+            change = height - self.height[parts]
+            as_hoped = (change > _TRUSTED * foretold) & (foretold > _TRUSTED * change)
+            self.trusted[parts] = as_hoped & self.is_large[parts]
+            self.at_once[parts] = torch.where(self.trusted[parts], 2 * self.at_once[parts], 1).clamp(max=_MOST_AT_ONCE)
+        self.height[parts] = height
+        lost, unit = self.best[parts] - value, self.unit[parts]
+        better = (lost < -_GAIN * unit) | ((lost < _SLACK * unit) & (foretold > 0))
+        self.best_length[parts[better]] = self.num_chosen[parts[better]]
+        self.best[parts] = torch.maximum(self.best[parts], value)
 
-        free = place[edges] == 0
-        going = chosen[parts] < limit[parts]
-        full = chosen[parts] == length
-        rest[edges] = torch.where(free & full[trials.edge_part], promise.clamp(min=0).to(rest.dtype), rest[edges])
-        if not bool(going.all()):
-            kept_edges = going[trials.edge_part]
-            edges, parts, promise, free = edges[kept_edges], parts[going], promise[kept_edges], free[kept_edges]
-            trials = trials.only(going.nonzero().view(-1)) if parts.numel() else trials
-            if not parts.numel():
-                break
+    def retire(self, promise: Tensor) -> Tensor:
+        """Let go of the parts that have as many edges as they may; returns the promises of those that go on."""
+        part, num_chosen = self.trials.edge_part, self.num_chosen[self.parts]
+        full = (num_chosen == self.length)[part] & ~self.kept
+        self.rest[self.edges[full]] = promise[full].clamp(min=0).to(self.rest.dtype)
+        going = num_chosen < self.limit[self.parts]
+        if bool(going.all()):
+            return promise
+        here = going[part]
+        self.edges, self.parts = self.edges[here], self.parts[going]
+        if self.parts.numel():
+            self.trials = self.trials.only(going.nonzero().view(-1))
+        return promise[here]
 
-        own = trials.edge_part
-        rank = _ranks(torch.where(free, promise, -torch.inf), own, parts.numel())
-        hopeful = torch.bincount(own[free & (promise > 0)], minlength=parts.numel())
-        count = torch.minimum(torch.minimum(at_once[parts], hopeful), limit[parts] - chosen[parts])
-        alone = ~trusted[parts] | (count == 0)
-        added = free & (rank < torch.where(alone, 0, count)[own])
+    def extend(self, promise: Tensor, width: int, classes: bool) -> None:
+        """Choose the next edges of every part: the most promising, where gradients are trusted, else one by trial."""
+        part, parts, kept = self.trials.edge_part, self.parts, self.kept
+        rank = _ranks(torch.where(kept, -torch.inf, promise), part, parts.numel())
+        hopeful = torch.bincount(part[~kept & (promise > 0)], minlength=parts.numel())
+        room = self.limit[parts] - self.num_chosen[parts]
+        count = torch.minimum(torch.minimum(self.at_once[parts], hopeful), room)
+        alone = ~self.trusted[parts] | (count == 0)
+        added = ~kept & (rank < torch.where(alone, 0, count)[part])
         if bool(alone.any()):
-            added |= _tried(trials, alone, free, rank, place[edges] > 0, width, classes, _CLEARLY * unit[parts])
-        place[edges[added]] = (chosen[parts][own] + 1 + torch.where(alone[own], 0, rank))[added]
-        chosen[parts] += torch.bincount(own[added], minlength=parts.numel())
-        foretold[parts] = height.new_zeros(parts.numel()).index_add_(0, own[added], promise[added].double())
+            added |= _tried(self.trials, alone, rank, kept, width, classes, _CLEARLY * self.unit[parts])
+        self.place[self.edges[added]] = (self.num_chosen[parts][part] + 1 + torch.where(alone[part], 0, rank))[added]
+        self.num_chosen[parts] += torch.bincount(part[added], minlength=parts.numel())
+        hoped = self.foretold.new_zeros(parts.numel())
+        self.foretold[parts] = hoped.index_add_(0, part[added], promise[added].double())
 
-    strongest = rest.new_zeros(num_parts).scatter_reduce_(0, part, rest, "amax")[part]
-    rest = torch.where(strongest > 0, rest / (2 * strongest), 0) * (1 - 1 / (length + 1))
-    order = 1 - (place - 1) / (2 * best_length.clamp(min=1)[part])
-    return torch.where((place > 0) & (place <= best_length[part]), order.to(rest.dtype), rest)
+    def mask(self) -> Tensor:
+        """The mask that :func:`search` returns."""
+        place, part, length = self.place, self.part, self.best_length[self.part]
+        strongest = self.rest.new_zeros(self.limit.numel()).scatter_reduce_(0, part, self.rest, "amax")[part]
+        rest = torch.where(strongest > 0, self.rest / (2 * strongest), 0) * (1 - 1 / (self.length + 1))
+        order = 1 - (place - 1) / (2 * length.clamp(min=1))
+        return torch.where((place > 0) & (place <= length), order.to(rest.dtype), rest)
 
 
 def _look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,7 +204,6 @@ def _ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
 def _tried(
     trials: Trials,
     alone: Tensor,
-    free: Tensor,
     rank: Tensor,
     kept: Tensor,
     width: int,
@@ -172,16 +214,16 @@ def _tried(
 
     That is the most promising one, unless another is better by more than ``clearly``, ``[num_parts]``.
     """
-    chosen = torch.zeros_like(free)
+    chosen = torch.zeros_like(kept)
     inside = alone[trials.edge_part].nonzero().view(-1)
     trials = trials.only(alone.nonzero().view(-1))
-    part, free, rank, kept = trials.edge_part, free[inside], rank[inside], kept[inside]
+    part, rank, kept = trials.edge_part, rank[inside], kept[inside]
     tries = torch.arange(width, device=rank.device).unsqueeze(1)
-    candidate = free & (rank == tries)
+    candidate = ~kept & (rank == tries)
     masks = (kept | candidate).to(trials.dtype)
     scores = trials.scores(torch.cat([masks, 1 - masks]))
     value = _value(scores[:width], scores[width:], classes)
-    there = torch.bincount(part[free], minlength=trials.num_parts) > tries
+    there = torch.bincount(part[~kept], minlength=trials.num_parts) > tries
     value = value.where(there, -torch.inf)
     winner = torch.where(value.max(0).values > value[0] + clearly[alone], value.argmax(0), 0)
     chosen[inside[candidate.gather(0, winner[part].unsqueeze(0)).squeeze(0)]] = True
