@@ -1,10 +1,11 @@
-"""What the package is handed, checked once at the edge: graphs, indices, and what a model's forward pass takes."""
+"""What the package is handed, checked once at the edge: numbers, graphs, indices, and what a forward pass takes."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -21,6 +22,16 @@ from gragr_explain.errors import (
 from gragr_explain.field import check_edges
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
+
+
+def check_number(name: str, value: object, *, whole: bool = False) -> None:
+    """Check that an argument is a number at all.
+
+    Raises:
+        InvalidTypeError: If not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")
 
 
 def check_graph(x: Tensor, edge_index: Tensor) -> None:

@@ -14,6 +14,7 @@ LAYERS = [
     {"errors"},
     {"files", "field"},
     {"inputs"},
+    {"labels"},
     {"history"},
     {"messages"},
     {"context"},

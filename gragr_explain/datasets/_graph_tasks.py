@@ -15,6 +15,7 @@ from gragr_explain.datasets._graph_properties import PROPERTIES, graph_propertie
 from gragr_explain.datasets._molecules import atom_features, read_molecules, scaffold_split
 from gragr_explain.datasets._named import Source, _read
 from gragr_explain.errors import DatasetError, InvalidArgumentError, InvalidTypeError
+from gragr_explain.inputs import check_number
 
 
 def _tu(name: str) -> Source:
@@ -80,8 +81,7 @@ def load_graph_tasks(name: str, root: str | os.PathLike[str] | None = None, *, s
     """
     if not isinstance(name, str):
         raise InvalidTypeError(f"expected the name of a data set, got {type(name).__name__}")
-    if isinstance(split, bool) or not isinstance(split, int):
-        raise InvalidTypeError(f"expected split as an integer, got {split!r}")
+    check_number("split", split, whole=True)
     key, folder = name.lower(), None if root is None else Path(root)
     if key in _TU:
         if split < 0:

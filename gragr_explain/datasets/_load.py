@@ -11,6 +11,7 @@ from gragr_explain.datasets._digits import digits
 from gragr_explain.datasets._file import SUFFIXES, read_file
 from gragr_explain.datasets._named import SOURCES, named
 from gragr_explain.errors import DatasetError, InvalidTypeError
+from gragr_explain.inputs import check_number
 
 DATASETS = ("digits", *(source.name for source in SOURCES.values()))
 """The names that :func:`load_dataset` knows; upper and lower case are the same to it."""
@@ -51,8 +52,7 @@ def load_dataset(
     """
     if not isinstance(name, str | os.PathLike):
         raise InvalidTypeError(f"expected the name of a data set or the path of a file, got {type(name).__name__}")
-    if isinstance(split, bool) or not isinstance(split, int):
-        raise InvalidTypeError(f"expected split as an integer, got {split!r}")
+    check_number("split", split, whole=True)
     path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         return read_file(path, split)

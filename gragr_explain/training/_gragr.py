@@ -26,9 +26,9 @@ from gragr_explain.history import (
     message_edges,
     self_labels,
 )
-from gragr_explain.inputs import forward_arguments, trial_output
+from gragr_explain.inputs import check_number, forward_arguments, trial_output
 from gragr_explain.messages import edge_mask_applied, mask_dtype
-from gragr_explain.training._hyperparameters import check_hyperparameters, check_number, hyperparameters_of
+from gragr_explain.training._hyperparameters import check_hyperparameters, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
 from gragr_explain.training._pathway import ConflictPathway, layer_sizes
 from gragr_explain.training._reasoning import GradientReasoning, Switches

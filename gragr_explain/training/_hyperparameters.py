@@ -1,12 +1,12 @@
 """The paper's hyperparameters (Table 5), per backbone."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 from torch import nn
 
-from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.history import message_passing_layers
+from gragr_explain.inputs import check_number
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,3 @@ def check_hyperparameters(settings: Hyperparameters) -> None:
         check_number(name, value, whole=name == "smooth_iters")
         if not low <= value <= high or (value == float("inf") and name != "tau_mag"):
             raise InvalidArgumentError(f"expected {name} in [{low}, {high}], got {value}")
-
-
-def check_number(name: str, value: object, *, whole: bool = False) -> None:
-    """Check that an argument is a number at all.
-
-    Raises:
-        InvalidTypeError: If not.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-        raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")

@@ -14,15 +14,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import (
-    InvalidArgumentError,
-    InvalidGraphError,
-    InvalidTypeError,
-    TrainingError,
-    UnsupportedModelError,
-)
+from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import copy_weights
-from gragr_explain.inputs import check_data, forward_arguments, trial_output
+from gragr_explain.inputs import check_data, check_number, forward_arguments
+from gragr_explain.labels import class_scores, mask_of, training_nodes
 
 _STOPPED = "training stopped, the model has its last good weights"
 Curves = dict[str, list[float]]
@@ -44,49 +39,23 @@ def check_training(
             score per node and class.
     """
     check_data(data)
-    num_nodes = data.x.size(0)
     for name, count in (("epochs", epochs), ("patience", patience)):
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
-            raise InvalidTypeError(f"expected {name} as an integer, got {count!r}")
+        if count is not None:
+            check_number(name, count, whole=True)
     if epochs < 1:
         raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
     for name, number in (("lr", lr), ("weight_decay", weight_decay)):
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise InvalidTypeError(f"expected {name} as a number, got {number!r}")
+        check_number(name, number)
         if not 0 <= number < math.inf:
             raise InvalidArgumentError(f"expected {name} in [0, inf), got {number}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
-    for name in ("train_mask", "val_mask"):
-        mask = data.get(name)
-        if mask is not None and (not isinstance(mask, Tensor) or mask.dtype != torch.bool):
-            raise InvalidTypeError(f"expected {name} as a boolean tensor, got {getattr(mask, 'dtype', type(mask))}")
-        if mask is not None and mask.shape != (num_nodes,):
-            hint = ", choose one of its splits" if mask.dim() == 2 else ""
-            raise InvalidGraphError(f"expected {name} of shape [{num_nodes}], got {list(mask.shape)}{hint}")
-    if data.get("train_mask") is None or not bool(data.train_mask.any()):
-        raise InvalidGraphError("expected a train_mask with at least one training node, got none")
-    if patience is not None and (patience < 1 or data.get("val_mask") is None or not bool(data.val_mask.any())):
+    val_mask = mask_of(data, "val_mask")
+    if patience is not None and (patience < 1 or val_mask is None or not bool(val_mask.any())):
         raise InvalidArgumentError(f"expected patience of at least 1 epoch and a val_mask, got patience={patience}")
-    if not isinstance(data.y, Tensor) or data.y.dtype != torch.long or data.y.shape != (num_nodes,):
-        got = f"{data.y.dtype} {list(data.y.shape)}" if isinstance(data.y, Tensor) else type(data.y).__name__
-        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
-    num_classes = _count_classes(model, data)
-    known = data.y[data.train_mask]
-    if not 0 <= int(known.min()) <= int(known.max()) < num_classes:
-        raise InvalidGraphError(
-            f"expected training labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
-        )
+    num_classes = class_scores(model, data).size(1)
+    training_nodes(data, num_classes)
     return num_classes
-
-
-def _count_classes(model: nn.Module, data: Data) -> int:
-    output = trial_output(model, data)
-    expected = f"[{data.x.size(0)}, num_classes]"
-    if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != data.x.size(0) or output.size(1) < 2:
-        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise UnsupportedModelError(f"expected a model that returns class scores of shape {expected}, got {got}")
-    return output.size(1)
 
 
 class Step(Enum):

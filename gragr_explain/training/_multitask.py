@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
-from gragr_explain.training._hyperparameters import check_number
+from gragr_explain.inputs import check_number
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer

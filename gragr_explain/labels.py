@@ -1,0 +1,81 @@
+"""Labels of nodes, the masks that say which are known, and the class scores of a model: checked once at the edge."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.inputs import trial_output
+
+
+def mask_of(data: Data, name: str) -> Tensor | None:
+    """A graph's mask of nodes, ``[num_nodes]``, or ``None`` where it has none of this name.
+
+    Raises:
+        InvalidTypeError: If it is no boolean tensor.
+        InvalidGraphError: If it is not of that shape, for example because it holds many splits.
+    """
+    mask, num_nodes = data.get(name), data.x.size(0)
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        raise InvalidTypeError(f"expected {name} as a boolean tensor, got {getattr(mask, 'dtype', type(mask))}")
+    if mask.shape != (num_nodes,):
+        hint = ", choose one of its splits" if mask.dim() == 2 else ""
+        raise InvalidGraphError(f"expected {name} of shape [{num_nodes}], got {list(mask.shape)}{hint}")
+    return mask
+
+
+def labels_of(data: Data) -> Tensor:
+    """A graph's class labels, ``[num_nodes]``.
+
+    Raises:
+        InvalidGraphError: If it has none, or they are no integers, or not one for each node.
+    """
+    y, num_nodes = data.get("y"), data.x.size(0)
+    if not isinstance(y, Tensor) or y.dtype != torch.long or y.shape != (num_nodes,):
+        got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
+    return y
+
+
+def training_nodes(data: Data, num_classes: int) -> Tensor:
+    """The nodes whose labels a model is trained on, ``[num_train]``. Labels of other nodes may be anything.
+
+    Raises:
+        InvalidTypeError: If the ``train_mask`` is no boolean tensor.
+        InvalidGraphError: If there is no training node, there are no labels, or one of them is none of the classes.
+
+    Example:
+        >>> data = Data(x=torch.eye(3), y=torch.tensor([1, -1, 0]), train_mask=torch.tensor([True, False, True]))
+        >>> training_nodes(data, num_classes=2)
+        tensor([0, 2])
+    """
+    mask = mask_of(data, "train_mask")
+    if mask is None or not bool(mask.any()):
+        raise InvalidGraphError("expected a train_mask with at least one training node, got none")
+    known = labels_of(data)[mask]
+    if not 0 <= int(known.min()) <= int(known.max()) < num_classes:
+        raise InvalidGraphError(
+            f"expected training labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
+        )
+    return mask.nonzero().view(-1)
+
+
+def class_scores(model: nn.Module, data: Data) -> Tensor:
+    """What a model says of each node in evaluation mode, ``[num_nodes, num_classes]``.
+
+    Raises:
+        UnsupportedModelError: If the model cannot be called with a graph, or does not return a score per node and
+            class.
+        InvalidGraphError: If the model cannot take the graph's features.
+    """
+    output, num_nodes = trial_output(model, data), data.x.size(0)
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < 2:
+        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UnsupportedModelError(
+            f"expected a model that returns class scores of shape [{num_nodes}, num_classes], got {got}"
+        )
+    return output
