@@ -3,7 +3,7 @@
 Each wrongly predicted node is corrected on the trained model as it is; then, in another run, one after another. Three
 methods take the steps of ``gragr_explain.editing``; three more are as published: Adam with a tuned learning rate,
 training gradients stored before the first step, training subsets drawn at random. What each method is free to choose
-(the number of planned steps, the learning rate) is chosen on other nodes, for each from three values.
+(the number of planned steps, the learning rate) is chosen on other nodes, for each from as many values.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ METHODS = {
     "gre+, Adam": "GRE+, as published",
 }
 STEPPED = ("gd", "gre", "gre+")
-CHOICES: dict[bool, tuple[float, ...]] = {False: (1, 3, 10), True: (0.001, 0.003, 0.01)}
+CHOICES: dict[bool, tuple[float, ...]] = {False: (1, 2, 3, 10), True: (0.0003, 0.001, 0.003, 0.01)}
+MOST_PLANNED = 3
 TUNING = ("Cora", "Texas")
 SUBSETS, TARGETS, TUNING_TARGETS, MOST_STEPS = 10, 50, 10, 50
 POSTER = {  # Cora: accuracy after, drawdown, success rate
@@ -206,12 +207,12 @@ def measure_time(job: Job) -> dict[str, float]:
 
 
 def choose(table: pd.DataFrame) -> dict[tuple[bool, str], float]:
-    """For GNNs and for EGNNs, the choice of each method with the lowest drawdown, among those of success >= 0.98."""
+    """For GNNs and for EGNNs, the choice of each method that flips the fewest others, of those of success >= 0.98."""
     chosen = {}
     for (stitched, method), own in table.groupby([table.model.str.startswith("EGNN"), "method"]):
-        means = own.groupby("choice")[["success", "drawdown"]].mean()
+        means = own[own.choice <= MOST_PLANNED].groupby("choice")[["success", "flips"]].mean()
         good = means[means.success >= min(0.98, means.success.max())]
-        chosen[bool(stitched), str(method)] = float(good.drawdown.idxmin())
+        chosen[bool(stitched), str(method)] = float(good.flips.idxmin())
     return chosen
 
 
@@ -244,7 +245,7 @@ def verdict(table: pd.DataFrame, sequences: pd.DataFrame, times: pd.DataFrame) -
     parts = []
     for model, goal in POSTER_GRE_PLUS.items():
         drawdown, success = cora.loc[model]
-        met = drawdown <= goal and success >= 0.98
+        met = round(drawdown, 2) <= goal and success >= 0.98
         parts.append(
             f"{model} {drawdown:+.2f} at success {success:.2f} (poster {goal:+.2f}: {'met' if met else 'missed'})"
         )
@@ -308,24 +309,30 @@ def draw_sequences(table: pd.DataFrame) -> None:
 
 
 def draw_choices(table: pd.DataFrame) -> None:
-    """Drawdown on the nodes that choices were made by, against the choice."""
+    """What edits cost on the nodes that choices were made by, against the choice."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
+    axes[0].set_yscale("log")
     for axis, published in zip(axes, (False, True), strict=True):
         for method, title in METHODS.items():
             own = table[(table.method == method) & (table.dataset == "Cora") & ~table.model.str.startswith("EGNN")]
             if method.endswith("Adam") == published:
-                means = own.groupby("choice").drawdown.mean()
+                means = own.groupby("choice").flips.mean()
                 axis.plot(means.index, means, "o-", ms=4, label=title)
         axis.set(xscale="log", xlabel="learning rate of Adam" if published else "planned steps")
-        axis.axhline(0, color="0.7", lw=0.7)
         axis.legend(fontsize=8)
-    axes[0].set_ylabel("drawdown (points)")
+    axes[0].set_ylabel("other predictions that flip (%)")
     save_figure(figure, "editing-steps.png")
 
 
-def jobs_of(seeds: int) -> tuple[list[Job], list[Job]]:
+def jobs_of(seeds: int, cora_seeds: int) -> tuple[list[Job], list[Job]]:
     """The runs to choose by, and, but for the choice, the runs to judge by."""
-    pairs = [(dataset, seed, model) for seed in range(seeds) for dataset in DATASETS for model in MODELS]
+    pairs = [
+        (dataset, seed, model)
+        for seed in range(max(seeds, cora_seeds))
+        for dataset in DATASETS
+        for model in MODELS
+        if seed < (cora_seeds if dataset == "Cora" else seeds)
+    ]
     tuning = [
         {"dataset": dataset, "model": model, "seed": seed, "method": method, "choice": choice, "tuning": True}
         for dataset, seed, model in pairs
@@ -344,15 +351,18 @@ def jobs_of(seeds: int) -> tuple[list[Job], list[Job]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cora-seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    tuning, judged = jobs_of(options.seeds)
+    tuning, judged = jobs_of(options.seeds, options.cora_seeds)
     tuned = run_all("editing-tuning", tuning, measure, options.workers)
     chosen = choose(tuned)
     for job in judged:
         job["choice"] = chosen[job["model"].startswith("EGNN"), job["method"]]
     table = run_all("editing", judged, measure, options.workers)
-    in_sequence = [{**job, "sequence": True} for job in judged if job["method"] in STEPPED]
+    in_sequence = [
+        {**job, "sequence": True} for job in judged if job["method"] in STEPPED and job["seed"] < options.seeds
+    ]
     sequences = run_all("editing-sequence", in_sequence, measure, options.workers)
     subsets = [
         {**job, "subsets": count}
@@ -389,20 +399,24 @@ def main() -> None:
         [
             *verdict(table, sequences, times),
             "![Drawdown in sequence](editing-sequence.png)",
-            "![Drawdown against the size of steps](editing-steps.png)",
+            "![Predictions that flip, against the size of steps; Cora, GCN and GraphSAGE](editing-steps.png)",
             f"Up to {TARGETS} wrongly predicted nodes a model, drawn by seed from the test nodes and one half of the "
-            f"validation nodes, each corrected to its label; {options.seeds} seeds (web graphs: splits), plain "
-            "training. *Drawdown* is test accuracy before minus after, without the target, mean ± standard deviation "
-            "over the seeds; *over targets* is the deviation over the targets of a model. An edit gives up after "
-            f"{MOST_STEPS} steps. *EGNN* trains an MLP beside the frozen GNN and edits that alone; its accuracy before "
-            "an edit is that of both together.",
+            f"validation nodes, each corrected to its label; {options.cora_seeds} seeds on Cora, {options.seeds} on "
+            "the others (web graphs: a split each; of one seed, no deviation is known), plain training. *Drawdown* is "
+            "test accuracy before minus after, without the target, mean ± standard deviation over the seeds; *over "
+            f"targets* is the deviation over the targets of a model. An edit gives up after {MOST_STEPS} steps. *EGNN* "
+            "trains an MLP beside the frozen GNN and edits that alone; its accuracy before an edit is that of both "
+            "together.",
             "*GD*, *GRE* and *GRE+* take the steps of `gragr_explain.editing`: training gradients anew in each step, "
             "subsets in the order of the classes, a length by the margin that is lacking. *As published* they take "
             "steps of Adam, store training gradients before the first, and draw subsets at random. All else is the "
             f"same: {SUBSETS} subsets for GRE+, the number of planned steps or the learning rate chosen for each "
-            "method from three values, once for GNNs and once for EGNNs, on the first seed of "
-            f"{' and '.join(TUNING)}, by the drawdown of the validation accuracy when nodes of the other half of the "
-            f"validation nodes are corrected: {choices}.",
+            "method, once for GNNs and once for EGNNs, by how few other predictions flip at success >= 0.98 when nodes "
+            f"of the other half of the validation nodes are corrected, on the first seed of {' and '.join(TUNING)}, "
+            f"from the values in the figure, but at most {MOST_PLANNED} planned steps, which bounds the time of an "
+            f"edit: {choices}.",
+            "Milliseconds are those of one core (*processor*), and those until it was done (*wall*), on a machine on "
+            "which other programs were running.",
             *sections,
             "## Cora",
         ],

@@ -64,8 +64,13 @@ def training_nodes(data: Data, num_classes: int) -> Tensor:
     return mask.nonzero().view(-1)
 
 
-def class_scores(model: nn.Module, data: Data) -> Tensor:
+def class_scores(model: nn.Module, data: Data, *, least: int = 2) -> Tensor:
     """What a model says of each node in evaluation mode, ``[num_nodes, num_classes]``.
+
+    Args:
+        model: The model.
+        data: The graph, checked.
+        least: The smallest number of columns: 1 where a single one may be the log-odds of two classes.
 
     Raises:
         UnsupportedModelError: If the model cannot be called with a graph, or does not return a score per node and
@@ -73,7 +78,7 @@ def class_scores(model: nn.Module, data: Data) -> Tensor:
         InvalidGraphError: If the model cannot take the graph's features.
     """
     output, num_nodes = trial_output(model, data), data.x.size(0)
-    if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < 2:
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < least:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UnsupportedModelError(
             f"expected a model that returns class scores of shape [{num_nodes}, num_classes], got {got}"

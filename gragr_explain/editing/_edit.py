@@ -86,9 +86,9 @@ def edit(
         >>> int(model(data.x, data.edge_index)[4].argmax()) == was
         True
     """
-    request = check_request(model, data, index, target, method, num_subsets, steps, max_steps)
     settings = _Settings(method, num_subsets, steps, max_steps)
     with torch.enable_grad(), whole_or_nothing(model) as state:
+        request = check_request(model, data, index, target, **vars(settings))
         return _edit(model, data, request, state, settings)
 
 

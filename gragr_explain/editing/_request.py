@@ -15,13 +15,13 @@ from torch_geometric.nn import MessagePassing
 from gragr_explain.errors import (
     EditingError,
     InvalidArgumentError,
-    InvalidGraphError,
     InvalidIndexError,
     InvalidTypeError,
     UnsupportedModelError,
 )
 from gragr_explain.history import class_log_probs
-from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
+from gragr_explain.inputs import check_data, check_index, check_number, forward_arguments, trial_errors
+from gragr_explain.labels import training_nodes
 
 Method = Literal["gre+", "gre", "gd"]
 
@@ -50,21 +50,20 @@ class Request:
 def check_request(
     model: nn.Module, data: Data, index: Any, target: Any, method: str, num_subsets: int, steps: int, max_steps: int
 ) -> Request:
-    """Check what :func:`edit` is handed; raises as it does, and changes nothing."""
+    """Check what :func:`edit` is handed, with a model in evaluation mode; raises as it does."""
     check_data(data)
     if method not in get_args(Method):
         raise InvalidArgumentError(f"expected a method of {', '.join(get_args(Method))}, got {method!r}")
     for name, number in (("num_subsets", num_subsets), ("steps", steps), ("max_steps", max_steps)):
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise InvalidTypeError(f"expected {name} as an integer, got {number!r}")
+        check_number(name, number, whole=True)
         if number < 1:
             raise InvalidArgumentError(f"expected {name} of 1 or more, got {number}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise EditingError("nothing can change: no parameter of the model requires_grad")
     predict = predictor(model, data)
-    before = _predictions(model, predict, data)
+    before = _predictions(predict, data)
     nodes, classes = check_targets(index, target, before)
-    train = nodes.new_empty(0) if method == "gd" else training_nodes(data, nodes, before.size(1))
+    train = nodes.new_empty(0) if method == "gd" else other_training_nodes(data, nodes, before.size(1))
     needed = {"gre+": num_subsets, "gre": 1, "gd": 0}[method]
     if train.numel() < needed:
         raise InvalidArgumentError(
@@ -89,17 +88,12 @@ def predictor(model: nn.Module, data: Data) -> Callable[[], Tensor]:
 
 
 @torch.no_grad()
-def _predictions(model: nn.Module, predict: Callable[[], Tensor], data: Data) -> Tensor:
-    modes = [(module, module.training) for module in model.modules()]
+def _predictions(predict: Callable[[], Tensor], data: Data) -> Tensor:
     try:
-        model.eval()
         with trial_errors(data.x):
             output = predict()
     except AttributeError as error:
         raise UnsupportedModelError(f"expected a model that returns class scores as a tensor, got {error}") from error
-    finally:
-        for module, training in modes:
-            module.training = training
     if output.dim() != 2 or output.size(0) != data.x.size(0):
         raise UnsupportedModelError(
             f"expected a model that returns class scores of shape [{data.x.size(0)}, num_classes], got "
@@ -147,24 +141,12 @@ def check_targets(index: Any, target: Any, scores: Tensor) -> tuple[Tensor, Tens
     return nodes.new_tensor(list(wanted)), nodes.new_tensor(list(wanted.values()))
 
 
-def training_nodes(data: Data, targets: Tensor, num_classes: int) -> Tensor:
+def other_training_nodes(data: Data, targets: Tensor, num_classes: int) -> Tensor:
     """The training nodes that are no targets: the label of a target may be the mistake that is corrected.
 
     Raises:
-        InvalidGraphError: If there is no ``train_mask`` or no ``y``, or a training label is none of the classes.
+        InvalidTypeError: If the ``train_mask`` is no boolean tensor.
+        InvalidGraphError: If there is no training node or no ``y``, or a training label is none of the classes.
     """
-    mask, y, num_nodes = data.get("train_mask"), data.get("y"), data.x.size(0)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (num_nodes,):
-        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise InvalidGraphError(f"expected train_mask as a boolean tensor of shape [{num_nodes}], got {got}")
-    if not isinstance(y, Tensor) or y.dtype != torch.long or y.shape != (num_nodes,):
-        got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
-    others = mask.clone()
-    others[targets] = False
-    train = others.nonzero().view(-1)
-    if train.numel() and not 0 <= int(y[train].min()) <= int(y[train].max()) < num_classes:
-        raise InvalidGraphError(
-            f"expected training labels in [0, {num_classes - 1}], got {int(y[train].min())} to {int(y[train].max())}"
-        )
-    return train
+    train = training_nodes(data, num_classes)
+    return train[~torch.isin(train, targets)]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.errors import InvalidTypeError
+
 
 class ModelState:
     """The tensors and the modes of a model, to be put back bit for bit.
@@ -44,7 +46,12 @@ def whole_or_nothing(model: nn.Module) -> Iterator[ModelState]:
     """Put a model back as it was when the block ends with any error, an interruption among them.
 
     The model is in evaluation mode in the block, and afterwards in the modes that it came in.
+
+    Raises:
+        InvalidTypeError: If it is no model.
     """
+    if not isinstance(model, nn.Module):
+        raise InvalidTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
     state = ModelState(model)
     try:
         model.eval()

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.editing._request import training_nodes
-from gragr_explain.errors import EditingError, InvalidGraphError, UnsupportedModelError
+from gragr_explain.errors import EditingError, UnsupportedModelError
 from gragr_explain.history import class_log_probs
 from gragr_explain.inputs import check_data, trial_output
+from gragr_explain.labels import training_nodes
 
 
 class StitchedMLP(nn.Module):
@@ -88,9 +88,7 @@ class StitchedMLP(nn.Module):
         """
         check_data(data)
         scores = trial_output(self.model, data)
-        train = training_nodes(data, data.edge_index.new_empty(0), scores.size(-1))
-        if train.numel() == 0:
-            raise InvalidGraphError("expected a train_mask with at least one training node, got none")
+        train = training_nodes(data, scores.size(-1))
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         optimizer = torch.optim.Adam(self.mlp.parameters(), lr=lr)

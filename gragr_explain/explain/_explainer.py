@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
 
+from gragr_explain.context import Influences, TrainedOn
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
 from gragr_explain.explain._context import ModelContext, model_context
@@ -29,7 +31,7 @@ from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage
 from gragr_explain.history import GradientHistory, find_history
-from gragr_explain.inputs import check_graph, check_index
+from gragr_explain.inputs import check_graph, check_index, check_number
 from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
 EVIDENCE = ("supports", "uses")
@@ -43,6 +45,11 @@ class GradientExplanation(Explanation):
     def change(self) -> ChangeFact | None:
         """What is predicted without the strongest edges, ``None`` where it was not measured."""
         return self["change"] if "change" in self._store else None
+
+    @property
+    def influences(self) -> Influences | None:
+        """The training nodes that caused the predictions; ``None`` where the explainer was given no ``train_data``."""
+        return self["influences"] if "influences" in self._store else None
 
     def is_edge_attr(self, key: str) -> bool:
         """Whether an entry has a value for each edge."""
@@ -82,6 +89,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
       :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges without which it
       is another class or, where it never is, the most. ``None`` for regression, for several outputs, and where no
       edge supports the output;
+    - ``influences``, which training nodes caused the prediction (:func:`gragr_explain.context.influences`), where
+      ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
     - ``rationale``, the text of the explanation (eq. 17), and ``rationale_replaced``, whether it stands in for a text
       of a language model that claimed what the explanation does not support; lists for several outputs.
 
@@ -95,6 +104,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
+        train_data: The graph with the labels ``y`` and the ``train_mask`` that the model was trained with, for
+            ``influences``. The first explanation of a model then takes longer, since all others share what it finds.
         scope: Whether psi's confidence feature is taken per node (``"ego"``) or for the whole ``"graph"`` (eq. 21).
         writer: Who writes rationales; by default a template. See :class:`~gragr_explain.rationale.LLMWriter`.
         class_names: Names of the classes, for rationales.
@@ -102,7 +113,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         node_names: Names of the nodes, for rationales. A name that several nodes have gets the node's number.
 
     Raises:
-        InvalidTypeError: If ``history`` is no history, or ``writer`` cannot be called.
+        InvalidTypeError: If ``history`` is no history, ``train_data`` no graph, or ``writer`` cannot be called.
         InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` negative, or ``evidence`` or
             ``scope`` unknown.
 
@@ -130,6 +141,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         evidence: str = "supports",
         search_edges: int = 10,
         history_weight: float = 0.1,
+        train_data: Data | None = None,
         scope: str = "ego",
         writer: Writer | None = None,
         class_names: Sequence[str] | None = None,
@@ -141,12 +153,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"expected a GradientHistory, False or None, got {type(history).__name__}")
         if evidence not in EVIDENCE:
             raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
-        if isinstance(search_edges, bool) or not isinstance(search_edges, int):
-            raise InvalidTypeError(f"expected search_edges as an integer, got {search_edges!r}")
+        check_number("search_edges", search_edges, whole=True)
         if search_edges < 0:
             raise InvalidArgumentError(f"expected search_edges of at least 0, got {search_edges}")
         if not 0 <= history_weight <= 1:
             raise InvalidArgumentError(f"expected history_weight in [0, 1], got {history_weight}")
+        if not (train_data is None or isinstance(train_data, Data)):
+            raise InvalidTypeError(
+                f"expected train_data as a torch_geometric.data.Data, got {type(train_data).__name__}"
+            )
         if writer is not None and not callable(writer):
             raise InvalidTypeError(f"expected a writer of rationales to be callable, got {type(writer).__name__}")
         if scope not in ("ego", "graph"):
@@ -155,12 +170,14 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self.evidence = evidence
         self.search_edges = search_edges
         self.history_weight = history_weight
+        self.train_data = train_data
         self.scope = scope
         self.writer = TemplateWriter() if writer is None else writer
         self.class_names = class_names
         self.feature_names = feature_names
         self.node_names = None if node_names is None else distinct_names(node_names)
         self._memo: Memo[ModelContext] = Memo()
+        self._trained_on: Memo[TrainedOn] = Memo()
 
     @property
     def names(self) -> Names:
@@ -199,6 +216,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             InvalidIndexError: If the index is out of range.
             UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
             HistoryMismatchError: If the history was recorded on another graph.
+            GragrError: If ``train_data`` is given and :func:`~gragr_explain.context.influences` raises one.
         """
         with evaluating(model):
             shared = self.context(model, x, edge_index, target=target, **kwargs)
@@ -221,6 +239,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation.embedding = shared.embedding
         change = change_fact(found.changes[0], self.names) if len(found.changes) == 1 else None
         explanation["change"] = change
+        if self.train_data is not None:
+            explanation["influences"] = self._influences(model, self.train_data, target, chosen)
         written = self._rationales(chosen, target, shared, found, change)
         texts, replaced = [each.text for each in written], [each.replaced for each in written]
         explanation.rationale = texts[0] if len(written) == 1 else texts
@@ -263,6 +283,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
                 **kwargs,
             ),
         )
+
+    def _influences(self, model: nn.Module, data: Data, target: Tensor, chosen: Tensor | None) -> Influences:
+        """The training nodes that caused outputs."""
+        sources = [model, find_history(model), *(data.get(name) for name in ("x", "edge_index", "y", "train_mask"))]
+        trained_on = self._trained_on.get(sources, lambda: TrainedOn(model, data))
+        return trained_on.influences(chosen, target.reshape(-1) if chosen is None else target.reshape(-1)[chosen])
 
     def explain_nodes(
         self,

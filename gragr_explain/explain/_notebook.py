@@ -48,10 +48,11 @@ def explanation_html(explanation: GradientExplanation) -> str:
         parts.append(_paragraph(f"and {len(texts) - _MOST_ROWS:,} more."))
     prediction, outcome = _outcome(explanation)
     if explanation.change is not None:
-        parts.append(_paragraph(_change(explanation.change)))
+        parts.append(_paragraph(_change(explanation.change, prediction)))
     tables = [_psi(explanation), _edges(explanation), _features(explanation)]
     parts.append(_BESIDE.format(_joined(table for table in tables if table)))
-    return _box(_subject(explanation), ", ".join(filter(None, [prediction, outcome])), parts)
+    about = [f"predicted {prediction}" if prediction else "", outcome]
+    return _box(_subject(explanation), ", ".join(filter(None, about)), parts)
 
 
 def nodes_html(explanations: NodeExplanations) -> str:
@@ -132,8 +133,8 @@ def _outcome(explanation: GradientExplanation) -> tuple[str, str]:
     found, sure = predictions(output, config), confidences(output, config)
     place = 0 if index is None else int(index)
     if sure is None:
-        return f"predicted {_numbers(found[place])}", ""
-    return f"predicted {_names(explanation).of_class(int(found[place]))}", f"{_percent(float(sure[place]))} sure"
+        return _numbers(found[place]), ""
+    return _names(explanation).of_class(int(found[place])), f"{_percent(float(sure[place]))} sure"
 
 
 def _psi(explanation: GradientExplanation) -> Markup:
@@ -173,10 +174,11 @@ def _features(explanation: GradientExplanation) -> Markup:
     return _table(title, [], [(called(column), _measured(weight, f"{weight:.3g}")) for column, weight in found])
 
 
-def _change(change: ChangeFact) -> str:
+def _change(change: ChangeFact, prediction: str) -> str:
     edges = "the edge" if change.removed == 1 else f"the {change.removed} edges"
+    still = "still " if change.prediction == prediction else ""
     return (
-        f"Without {edges} that {'supports' if change.removed == 1 else 'support'} it most, the model predicts "
+        f"Without {edges} that {'supports' if change.removed == 1 else 'support'} it most, the model {still}predicts "
         f"“{change.prediction}”, {_percent(change.confidence)} sure."
     )
 

@@ -12,6 +12,7 @@ from gragr_explain.history._tap import (
     message_passing_layers,
     tap,
 )
+from gragr_explain.history._trajectory import recorded_weights
 
 __all__ = [
     "ATTRIBUTE",
@@ -29,6 +30,7 @@ __all__ = [
     "margins",
     "message_edges",
     "message_passing_layers",
+    "recorded_weights",
     "self_labels",
     "tap",
 ]

@@ -71,9 +71,9 @@ def put(name, value):
 
 
 GRAPHS = {
-    "no train_mask": (drop("train_mask"), "train_mask as a boolean tensor of shape .*, got NoneType"),
+    "no train_mask": (drop("train_mask"), "at least one training node, got none"),
     "no labels": (drop("y"), "labels y of torch.int64 .*, got NoneType"),
-    "no training node": (put("train_mask", torch.zeros(90).bool()), "got 0"),
+    "no training node": (put("train_mask", torch.zeros(90).bool()), "at least one training node, got none"),
     "many splits": (put("train_mask", torch.ones(90, 2).bool()), r"\[90, 2\]"),
     "labels as floats": (put("y", torch.zeros(90)), "torch.float32"),
     "labels without a class": (put("y", torch.full((90,), 7)), "got 7 to 7"),
@@ -105,6 +105,12 @@ def test_plain_descent_needs_no_labels(name, gcn, data):
 def test_no_graph(gcn):
     with pytest.raises(InvalidTypeError, match="got dict"):
         edit(gcn, {}, 0, 1)
+
+
+@pytest.mark.parametrize("function", [edit, edit_sequence, edit_independently])
+def test_no_model(function, data):
+    with pytest.raises(InvalidTypeError, match="got function"):
+        function(lambda x, edge_index: x, data, 0, 1)
 
 
 def test_a_frozen_model(gcn, data):
@@ -199,6 +205,7 @@ def test_bad_input_to_stitch(gcn, data):
     data.train_mask = torch.zeros(90).bool()
     with pytest.raises(InvalidGraphError, match="at least one training node"):
         stitched.fit(data)
+    data.train_mask = torch.ones(90).bool()
     del data.y
     with pytest.raises(InvalidGraphError, match="labels y"):
         stitched.fit(data)

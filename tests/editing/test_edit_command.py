@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -75,6 +78,29 @@ def test_an_edit_is_written_beside_the_model(place, run, tmp_path):
     assert f"predicted {NAMES[target]}" in again
 
 
+def test_the_call_that_a_card_names_works(place, run, tmp_path):
+    """From a report's card to the page of the edit, each command in a process of its own."""
+
+    def command(*arguments):
+        shown = [sys.executable, "-W", "ignore", "-m", "gragr_explain", *map(str, arguments)]
+        return subprocess.run(shown, capture_output=True, text=True, timeout=300, check=True, cwd=tmp_path).stdout
+
+    command("export", place / "out", "--out", tmp_path / "report", "--format", "html", "--search-edges", 0)
+    page = (tmp_path / "report" / "report.html").read_text()
+    held = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    row = held["rows"]["correct"].index(False)
+    node, label = held["rows"]["node"][row], held["rows"]["label"][row]
+    assert [behind is not None for behind in held["influences"]].count(True) == len(held["cards"])
+    printed = command("edit", place / "out", node, "--label", held["labelOptions"][label], "--out", tmp_path / "new")
+    assert "corrected" in printed
+    texts = Texts()
+    texts.feed((tmp_path / "new" / "edit.html").read_text())
+    assert str(node) in " ".join(texts.texts)
+    assert {NAMES[label], NAMES[held["rows"]["prediction"][row]]} <= set(texts.texts)
+    data = load_dataset(place / "graph.pt").data
+    assert int(predictions(tmp_path / "new", data)[node]) == label
+
+
 def test_several_nodes_and_a_default_folder(place, run):
     data = load_dataset(place / "graph.pt").data
     before = predictions(place / "out", data)
@@ -116,8 +142,6 @@ def test_nothing_to_correct(place, run, tmp_path):
     ],
 )
 def test_mistakes_are_one_line_and_write_nothing(place, run, tmp_path, arguments, message):
-    import re
-
     _, failed = run("edit", place / "out", *arguments, "--out", tmp_path / "new")
     assert isinstance(failed, str)
     assert "\n" not in failed

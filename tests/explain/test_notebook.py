@@ -12,6 +12,7 @@ from torch_geometric.nn import GCN, global_add_pool
 from gragr_explain.context import FEATURES
 from gragr_explain.explain import GradientContextExplainer, explain_many
 from gragr_explain.explain._explainer import GradientExplanation
+from gragr_explain.rationale import ChangeFact
 
 HOSTILE = ["</p><script>pwned()</script>", "\"'><img src=x onerror=pwned()>", "{} {0} %s & 日本"]
 VOID = {"img", "br"}
@@ -98,8 +99,17 @@ def test_one_explanation_shows_what_it_holds(graph):
     source, target = explanation.edge_index[:, strongest].tolist()
     assert f"node {source} → node {target}" in page.text
     assert page.text.count("feature ") >= 1
-    if explanation.change is not None:
-        assert f"the model predicts “{explanation.change.prediction}”" in page.text
+
+
+def test_a_change_is_told_from_none(graph):
+    explanation = make_explainer(class_names=["a", "b", "c"])(graph.x, graph.edge_index, index=4)
+    own = "abc"[int(explanation.prediction[4].argmax())]
+    explanation["change"] = ChangeFact(1, own, 0.6)
+    said = f"Without the edge that supports it most, the model still predicts “{own}”, 60% sure."
+    assert said in shown(explanation).text
+    explanation["change"] = ChangeFact(3, "other", 0.7)
+    said = "Without the 3 edges that support it most, the model predicts “other”, 70% sure."
+    assert said in shown(explanation).text
 
 
 def test_a_node_alone_has_no_psi_and_no_edges(graph):

@@ -1,0 +1,86 @@
+"""What influences are asked with, checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import (
+    HistoryError,
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
+from gragr_explain.history import class_log_probs, find_history, recorded_weights
+from gragr_explain.inputs import check_index
+from gragr_explain.labels import class_scores
+
+States = list[tuple[int, dict[str, Tensor]]]
+"""The weights that a history kept, each with its step."""
+
+
+def recorded_states(model: nn.Module, num_nodes: int, *, required: bool) -> States:
+    """The weights that a model's history kept along a training that has ended, on a graph of so many nodes.
+
+    Args:
+        model: The model.
+        num_nodes: The number of nodes of the graph in question.
+        required: Whether there must be some; else none are returned where nothing was recorded.
+
+    Raises:
+        HistoryError: If there must be some, and there are none; or if they are not finite.
+        HistoryMismatchError: If they were recorded on another graph.
+    """
+    history = find_history(model)
+    if history is None and not required:
+        return []
+    states = list(recorded_weights(model))
+    if history is not None and history.num_nodes != num_nodes:
+        raise HistoryMismatchError(
+            f"expected the graph of {history.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
+        )
+    if len(states) < 2 and required:
+        raise HistoryError(
+            f"expected a history of a training that has ended, got one with the weights of {len(states)} steps"
+        )
+    for step, weights in states:
+        if not all(bool(value.isfinite().all()) for value in weights.values()):
+            raise HistoryError(f"expected a history of finite weights, got NaN or infinite ones in step {step}")
+    return states
+
+
+def current_log_probs(model: nn.Module, data: Data) -> Tensor:
+    """What a model says now of each node, ``[num_nodes, num_classes]``.
+
+    Raises:
+        UnsupportedModelError: If it does not return a finite score per node and class.
+    """
+    output = class_scores(model, data, least=1)
+    if not bool(output.isfinite().all()):
+        raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")
+    return class_log_probs(output)
+
+
+def asked_classes(target: int | Sequence[int] | Tensor | None, log_probs: Tensor, nodes: Tensor) -> Tensor:
+    """The class in question of each of some nodes, ``[num_queries]``: the predicted one, where none is named.
+
+    Raises:
+        InvalidTypeError: If the classes are no integers.
+        InvalidIndexError: If a class is out of range.
+        InvalidArgumentError: If there is neither one for all nodes nor one for each.
+    """
+    if target is None:
+        return log_probs.argmax(-1)[nodes]
+    if isinstance(target, Tensor) and target.dtype == torch.bool:
+        raise InvalidTypeError("expected target classes as int, list or integer tensor, got a mask")
+    classes = check_index(target, log_probs.size(1), log_probs.device)
+    assert classes is not None
+    if classes.numel() not in (1, nodes.numel()):
+        raise InvalidArgumentError(
+            f"expected one class for all nodes or one for each of {nodes.numel()}, got {classes.numel()}"
+        )
+    return classes.expand(nodes.numel())

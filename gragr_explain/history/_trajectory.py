@@ -1,0 +1,54 @@
+"""A model's outputs along its training, from the weights that its history kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from gragr_explain.errors import HistoryError
+from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
+
+
+def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """The weights that a model's history kept, by their names in the model, each with its step.
+
+    They are what :func:`torch.func.functional_call` takes, also where the history is that of a model which the given
+    one wraps.
+
+    Args:
+        model: A model whose training was recorded, or one that wraps it.
+
+    Raises:
+        HistoryError: If nothing was recorded, or the weights are those of another model.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain.history import GradientRecorder
+        >>> model, x, edge_index = GCN(3, 4, 2, 2), torch.rand(3, 3), torch.tensor([[0, 1], [1, 0]])
+        >>> with GradientRecorder(model):
+        ...     model(x, edge_index).square().sum().backward()
+        >>> [(step, sorted(weights)[0]) for step, weights in recorded_weights(torch.nn.ModuleDict({"inner": model}))]
+        [(0, 'inner.convs.0.bias'), (1, 'inner.convs.0.bias')]
+    """
+    history = find_history(model)
+    if history is None:
+        raise HistoryError(
+            "expected a model whose training was recorded, got one without a gradient history; train it with "
+            "GraGR(model).fit(data), or in a `with GradientRecorder(model, data):`"
+        )
+    prefix, holder = _holder(model, history)
+    own = {name: value for name, value in holder.state_dict().items() if isinstance(value, Tensor)}
+    for step, weights in sorted(history.weights.items()):
+        if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+            raise HistoryError(
+                f"expected a history of this {type(holder).__name__}, got weights of step {step} that do not fit it"
+            )
+        yield step, {f"{prefix}{name}": value.to(own[name].device) for name, value in weights.items()}
+
+
+def _holder(model: nn.Module, history: GradientHistory) -> tuple[str, nn.Module]:
+    """The module that was recorded, and what its parameters' names begin with."""
+    name, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
+    return (f"{name}." if name else ""), holder
