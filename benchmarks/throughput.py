@@ -43,7 +43,7 @@ VARIANTS = {  # whether rationales are written, how many edges are searched for,
     "Ray, 2 workers": (True, 10, 2),
 }
 BASE = "one process, no rationales"
-SHARDS = 32
+SHARDS = 16
 GIB = 24
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gragr_explain.context import influences
     from gragr_explain.editing import edit
     from gragr_explain.explain import (
         EdgeGradientAttribution,
@@ -44,6 +45,7 @@ __all__ = [
     "explain_many",
     "explain_parts",
     "export",
+    "influences",
     "stream_export",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "explain_many": "explain",
     "explain_parts": "explain",
     "export": "report",
+    "influences": "context",
     "stream_export": "streaming",
 }
 

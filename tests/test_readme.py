@@ -10,6 +10,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 from torch_geometric.utils import barabasi_albert_graph
 
+from gragr_explain import GraGR
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -46,3 +48,15 @@ def test_every_part_of_gragr_plus_plus_in_the_readme():
 
     assert names["robust"].loss_weights.shape == (40,)
     assert 0 <= float(names["careful"].pathway.beta) <= 1
+
+
+def test_what_to_do_where_a_model_cannot_be_trusted():
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = [block for block in blocks if "audit" in block]
+    data = graph()
+    names = {"data": data, "trained": GraGR(GCN(8, 16, num_layers=2, out_channels=3)).fit(data, 20, progress=False)}
+
+    exec(compile(code, str(README), "exec"), names)
+
+    assert len(names["found"].labels) == 40
+    assert names["done"].success

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gragr_explain import __version__
+from gragr_explain.cli._audit import audit
 from gragr_explain.cli._demo import demo
 from gragr_explain.cli._edit import edit
 from gragr_explain.cli._explain import explain
@@ -54,13 +55,14 @@ def _about(
         gragr-explain train Cora --out out
         gragr-explain explain out 17
         gragr-explain export out
+        gragr-explain audit out
         gragr-explain edit out 17 --label 3
 
     Each command has its own --help with examples.
     """
 
 
-for _command in (demo, train, explain, export, edit):
+for _command in (demo, train, explain, export, audit, edit):
     app.command()(_command)
 
 

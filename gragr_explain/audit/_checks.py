@@ -1,0 +1,82 @@
+"""What an audit needs, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch_geometric.data import Data
+
+from gragr_explain.errors import (
+    HistoryError,
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
+from gragr_explain.history import GradientHistory, find_history, message_passing_layers, recorded_weights
+from gragr_explain.inputs import check_data, check_number
+from gragr_explain.labels import class_scores, mask_of, training_nodes
+
+LEAST = 20
+"""The smallest number of training nodes that an audit can learn from."""
+
+
+def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> tuple[GradientHistory, int]:
+    """Check a model and a graph; returns the model's history and its number of classes.
+
+    Raises:
+        InvalidTypeError: If the graph, its masks or a number are of the wrong type.
+        InvalidGraphError: If the graph cannot be used, has no labels, labels of a class that the model does not have,
+            or of one class only, or fewer than :data:`LEAST` training nodes.
+        InvalidArgumentError: If ``epochs`` is not positive, or ``seed`` no seed.
+        UnsupportedModelError: If the model does not return a score per node and class.
+        HistoryError: If nothing was recorded of the model's training, or not what an audit needs.
+        HistoryMismatchError: If the history belongs to another graph.
+    """
+    message_passing_layers(model)
+    check_data(data)
+    for name, number in (("epochs", 1 if epochs is None else epochs), ("seed", seed)):
+        check_number(name, number, whole=True)
+    if epochs is not None and epochs < 1:
+        raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
+    if not 0 <= seed < 2**32:
+        raise InvalidArgumentError(f"expected a seed in [0, 2**32), got {seed}")
+    num_nodes = data.x.size(0)
+    list(recorded_weights(model))
+    history = find_history(model)
+    assert history is not None  # recorded_weights has raised
+    if history.num_nodes != num_nodes:
+        raise HistoryMismatchError(
+            f"expected the graph of {history.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
+        )
+    missing = sorted({"training", "self"} - set(history.fields)) + sorted({"margin"} - set(history.trajectories))
+    if missing:
+        raise HistoryError(f"expected a history of training a classifier of nodes, got one without {missing}")
+    mask_of(data, "val_mask")
+    scores = class_scores(model, data)
+    if not bool(scores.isfinite().all()):
+        raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")
+    known = data.y[training_nodes(data, scores.size(1))]
+    if known.numel() < LEAST:
+        raise InvalidGraphError(f"expected at least {LEAST} training nodes to learn from, got {known.numel()}")
+    if int(known.min()) == int(known.max()):
+        raise InvalidGraphError(f"expected training labels of at least two classes, all are {int(known[0])}")
+    return history, scores.size(1)
+
+
+def check_names(class_names: Sequence[str] | None, num_classes: int) -> list[str]:
+    """The name of each class, its number where it has none.
+
+    Raises:
+        InvalidTypeError: If the names are no sequence.
+        InvalidArgumentError: If there are not as many as classes.
+    """
+    if class_names is None:
+        return [f"class {label}" for label in range(num_classes)]
+    if isinstance(class_names, str) or not isinstance(class_names, Sequence):
+        raise InvalidTypeError(f"expected class_names as a sequence of names, got {class_names!r}")
+    if len(class_names) != num_classes:
+        raise InvalidArgumentError(f"expected {num_classes} class_names, got {len(class_names)}")
+    return list(map(str, class_names))
