@@ -17,8 +17,8 @@ from torch_geometric.utils import from_scipy_sparse_matrix, to_undirected
 from benchmarks._training import WEBKB, graph_of
 from gragr_explain.errors import DatasetError
 
-REAL = (*WEBKB, "Cora-public", "CiteSeer-public")
-HETEROPHILIC = WEBKB
+HETEROPHILIC, HOMOPHILIC = WEBKB, ("Cora-public", "CiteSeer-public")
+REAL = (*HETEROPHILIC, *HOMOPHILIC)
 SYNTHETIC = tuple(f"syn-cora {level / 10:.2f}" for level in range(11))
 
 

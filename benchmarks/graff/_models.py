@@ -19,7 +19,7 @@ GRAFFS = {f"GRAFF, {w}": w for w in MIXINGS}
 PEERS = ("GCN", "GAT", "GraphSAGE", "GCNII", "FAGCN", "LINKX")
 REFERENCE = "MLP (no graph)"
 OPTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    **dict.fromkeys(GRAFFS, ("beta", (0.0, 1.0))),
+    **dict.fromkeys(GRAFFS, ("act", (None, "relu"))),
     "GCN": ("num_layers", (2, 3)),
     "GAT": ("heads", (1, 8)),
     "GraphSAGE": ("aggr", ("mean", "max")),
@@ -65,7 +65,9 @@ def new_model(name: str, option: Any, data: Data, num_classes: int, seed: int) -
     torch.manual_seed(seed)
     sizes: tuple[Any, ...] = (data.num_features, WIDTH, DEPTH, num_classes, DROPOUT)
     if name in GRAFFS:
-        graff = GRAFF(*sizes, w=GRAFFS[name], step_size=0.5, beta=option)
+        graff = GRAFF(
+            data.num_features, WIDTH, DEPTH, num_classes, DROPOUT, w=GRAFFS[name], step_size=0.5, beta=1.0, act=option
+        )
         _multiply_sparsely(graff.encoder, data.x)
         return graff
     if name in ("GCN", "GAT", "GraphSAGE"):

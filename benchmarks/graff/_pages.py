@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._page import _markdown, save_figure, spread, write_page
-from benchmarks.graff._graphs import HETEROPHILIC, REAL, SYNTHETIC
+from benchmarks.graff._graphs import HETEROPHILIC, HOMOPHILIC, SYNTHETIC
 from benchmarks.graff._models import DEPTH, DROPOUT, GRAFFS, OPTIONS, PEERS, REFERENCE, WIDTH
 from benchmarks.graff._runs import DECAYS, EPOCHS, LR, PATIENCE
 from benchmarks.graff._timing import CACHED, DEPTHS, ratios
@@ -17,10 +17,19 @@ from benchmarks.graff._timing import CACHED, DEPTHS, ratios
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+TRIED = (
+    "**Tried where GRAFF is behind**: in a first run of all this its own option was β, 0 or 1, and it was behind GCNII "
+    "from homophily 0.4 to 0.8. Validation accuracy there (0.4, 0.6 and 0.8, two splits, the sum variant, the better "
+    "weight decay) was 83.9 as it stood, 81.9 without the source (β = 0), 82.8 with four steps, 83.6 with τ = 1, 84.4 "
+    "with self-loops, 84.6 with a ReLU in each step, 84.6 with both, and 85.9 for GCNII, of which each layer has one: "
+    "what is missing in the middle is not a longer flow but a non-linearity. So the ReLU became the option, and all of "
+    "GRAFF was run again. This choice was made knowing the test accuracies of the first run."
+)
+"""What was tried, in numbers of runs that the page does not hold."""
 COLOURS = {"sum": "tab:purple", "prod": "tab:blue", "neg-prod": "tab:red", "diagonally-dominant": "tab:green"}
 
 
-def write(real: pd.DataFrame, synthetic: pd.DataFrame, times: pd.DataFrame | None, command_note: str) -> None:
+def write(real: pd.DataFrame, synthetic: pd.DataFrame, times: pd.DataFrame) -> None:
     """Write the page of what was measured."""
     contests = pd.DataFrame([contest(part) for part in (real, synthetic) for part in _by_dataset(part)])
     paragraphs = [
@@ -29,8 +38,10 @@ def write(real: pd.DataFrame, synthetic: pd.DataFrame, times: pd.DataFrame | Non
         f"![Accuracy over homophily]({_draw_sweep(synthetic)})",
         f"![Homophily of predictions and encodings]({_draw_homophily(synthetic)})",
         _method(real, synthetic),
-        command_note,
-        f"## Real graphs\n\nTest accuracy in percent, mean ± standard deviation over {_seeds(real)} splits or seeds.",
+        TRIED,
+        f"## Real graphs\n\nTest accuracy in percent, mean ± standard deviation over "
+        f"{_seeds(real[real.dataset.isin(HETEROPHILIC)])} splits of the web graphs and "
+        f"{_seeds(real[real.dataset.isin(HOMOPHILIC)])} seeds of the others.",
         _markdown(_accuracies(real)),
         f"## Synthetic Cora\n\nThe same over {_seeds(synthetic)} random splits, by the homophily of the graph.",
         _markdown(_accuracies(synthetic)),
@@ -39,33 +50,37 @@ def write(real: pd.DataFrame, synthetic: pd.DataFrame, times: pd.DataFrame | Non
         "lowest and the highest eigenvalue of the learned W.",
         _markdown(_flows(synthetic)),
         "## Time",
-        *([] if times is None else [_markdown(_times(times))]),
+        _conditions(times),
+        _markdown(_times(times)),
         "## Best against best",
     ]
     write_page("graff", "GRAFF: accuracy over homophily, on real graphs, and time", paragraphs, _contests(contests))
 
 
 def contest(runs: pd.DataFrame) -> dict[str, object]:
-    """GRAFF's best variant and the best peer on one graph, by mean test accuracy, and GRAFF's by validation."""
+    """On one graph: the variant of GRAFF that validates best against the peer that tests best.
+
+    ``best`` is the variant that tests best, which nobody could have chosen.
+    """
     means = runs.groupby("model")[["test", "val"]].mean()
-    ours, peer = means.test[list(GRAFFS)].idxmax(), means.test[list(PEERS)].idxmax()
-    chosen = means.val[list(GRAFFS)].idxmax()
+    chosen, best = means.val[list(GRAFFS)].idxmax(), means.test[list(GRAFFS)].idxmax()
+    peer = means.test[list(PEERS)].idxmax()
     error = runs[runs.model == peer].test.sem(ddof=1)
     return {
         "dataset": runs.dataset.iloc[0],
-        "GRAFF": ours,
-        "test": means.test[ours],
+        "GRAFF": chosen,
+        "test": means.test[chosen],
         "peer": peer,
         "peer_test": means.test[peer],
         "error": error,
-        "met": bool(means.test[ours] >= means.test[peer] - error),
-        "chosen": chosen,
-        "chosen_test": means.test[chosen],
-        "chosen_met": bool(means.test[chosen] >= means.test[peer] - error),
+        "met": bool(means.test[chosen] >= means.test[peer] - error),
+        "best": best,
+        "best_test": means.test[best],
+        "best_met": bool(means.test[best] >= means.test[peer] - error),
     }
 
 
-def _verdicts(contests: pd.DataFrame, times: pd.DataFrame | None) -> list[str]:
+def _verdicts(contests: pd.DataFrame, times: pd.DataFrame) -> list[str]:
     lines = []
     for name, wanted in (("heterophilic data set", HETEROPHILIC), ("homophily level", SYNTHETIC)):
         own = contests[contests.dataset.isin(wanted)]
@@ -75,29 +90,27 @@ def _verdicts(contests: pd.DataFrame, times: pd.DataFrame | None) -> list[str]:
         ]
         above = int((own.test >= own.peer_test).sum())
         lines.append(
-            f"**GRAFF's best variant within one standard error of the best peer, or above, on every {name}: "
-            f"{'missed' if missed else 'met'}**, on {int(own.met.sum())} of {len(own)}; above the best peer on "
-            f"{above}. "
+            f"**GRAFF's best variant, chosen by validation, within one standard error of the best peer, or above, on "
+            f"every {name}: {'missed' if missed else 'met'}**, on {int(own.met.sum())} of {len(own)}; above the best "
+            f"peer on {above}. "
             + (f"Missed: {'; '.join(missed)}. " if missed else "")
-            + f"With the variant chosen by validation accuracy, as one would in practice, it holds on "
-            f"{int(own.chosen_met.sum())} of {len(own)}."
+            + f"With the variant that tests best, which nobody could have chosen, it would hold on "
+            f"{int(own.best_met.sum())}."
         )
-    rest = contests[contests.dataset.isin(set(REAL) - set(HETEROPHILIC))]
-    lines.append(
-        "On the homophilic graphs, for which there is no goal: "
-        + "; ".join(f"{r.dataset}: {r.GRAFF} {r.test:.1f}, {r.peer} {r.peer_test:.1f}" for r in rest.itertuples())
-        + "."
-    )
-    if times is None:
-        lines.append("**Faster than GCN at inference at equal width: not measured yet.**")
-        return lines
+    rest = contests[contests.dataset.isin(HOMOPHILIC)]
+    if len(rest):
+        lines.append(
+            "On the homophilic graphs, for which there is no goal: "
+            + "; ".join(f"{r.dataset}: {r.GRAFF} {r.test:.1f}, {r.peer} {r.peer_test:.1f}" for r in rest.itertuples())
+            + "."
+        )
     mean = ratios(times).groupby("depth").ratio.mean()
     kept = ratios(times, CACHED).groupby("depth").ratio.mean()
     shown, cached = (", ".join(f"{found[depth]:.2f} at {depth} layers" for depth in DEPTHS) for found in (mean, kept))
     lines.append(
         f"**Faster than GCN at inference at equal width: {'met' if bool((mean < 1).all()) else 'missed'}**, mean ratio "
-        f"over the variants {shown}, on Cora, with {WIDTH} channels. GRAFF normalises the graph once a pass, PyG's GCN "
-        f"in every layer; beside a GCN that keeps the normalised graph between passes the ratio is {cached}."
+        f"over the variants {shown}, on Cora, with {WIDTH} channels. Each layer of GRAFF scales nodes, where PyG's GCN "
+        f"normalises edges; beside a GCN that keeps the normalised graph between passes the ratio is {cached}."
     )
     return lines
 
@@ -146,16 +159,17 @@ def _method(real: pd.DataFrame, synthetic: pd.DataFrame) -> str:
     )
     return (
         f"Every model, and every variant of GRAFF, is tuned alike, by the mean validation accuracy of three splits or "
-        f"seeds (two on synthetic graphs), over four settings: weight decay {' or '.join(map(str, DECAYS))} and one "
+        f"seeds (one on synthetic graphs), over four settings: weight decay {' or '.join(map(str, DECAYS))} and one "
         f"option of its own ({own}). The rest is the same for all: {WIDTH} channels, {DEPTH} layers unless tuned, "
         f"dropout {DROPOUT}, Adam with learning rate {LR}, at most {EPOCHS} epochs, stopped after {PATIENCE} without a "
-        "better validation accuracy, tested at the best. GRAFF has τ = 0.5. Graphs without directions; raw words on "
-        "the web graphs (Geom-GCN's splits), frequencies of words on Cora and CiteSeer (the public split); the "
-        "synthetic graphs, one of each homophily, are those of Zhu et al. (2020), split 25 / 25 / 50 %. The best of "
-        "four variants stands against the best of six peers; both are named by test accuracy, which favours both. That "
-        "GRAFF's encoder is linear and drops no features, and the two values of β, were settled on Texas, two of the "
-        "synthetic graphs and Cora by validation accuracy; on Texas, test accuracies were printed beside it. Cornell "
-        "and Texas share all features and labels in the copy used here."
+        "better validation accuracy, tested at the best. GRAFF has τ = 0.5 and β = 1; `act` is the non-linearity of "
+        "its steps. Graphs without directions; raw words on the web graphs (Geom-GCN's splits), frequencies of words"
+        " on Cora and CiteSeer (the public split); the synthetic graphs, one of each homophily, are those of Zhu et "
+        "al. (2020), split 25 / 25 / 50 %. The variant of GRAFF that stands against the best peer is the one of the "
+        "best validation accuracy, mean over all splits; the peer is the best of six by test accuracy. That GRAFF's "
+        "encoder is linear and drops no features was settled on Texas, two of the synthetic graphs and Cora by "
+        "validation accuracy; on Texas, test accuracies were printed beside it. Cornell and Texas share all features"
+        " and labels in the copy used here."
     )
 
 
@@ -180,10 +194,10 @@ def _contests(contests: pd.DataFrame) -> pd.DataFrame:
         [
             {
                 "graph": r.dataset,
-                "GRAFF's best": f"{r.GRAFF[7:]}: {r.test:.1f}",
-                "chosen by validation": f"{r.chosen[7:]}: {r.chosen_test:.1f}",
-                "best peer": f"{r.peer}: {r.peer_test:.1f} ± {r.error:.1f}",
-                "goal": "met" if r.met else "missed",
+                "GRAFF, chosen by validation": f"{r.GRAFF[7:]}: {r.test:.1f}",
+                "GRAFF, best test": f"{r.best[7:]}: {r.best_test:.1f}",
+                "peer, best test": f"{r.peer}: {r.peer_test:.1f} ± {r.error:.1f}",
+                "goal": "none" if r.dataset in HOMOPHILIC else "met" if r.met else "missed",
             }
             for r in contests.itertuples()
         ]
@@ -207,6 +221,14 @@ def _flows(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).drop(columns="graph")
+
+
+def _conditions(times: pd.DataFrame) -> str:
+    return (
+        f"Cora, {WIDTH} channels, the median pass of each of {times.seed.nunique()} models, all kinds in turn, "
+        f"on one thread; mean ± standard deviation over the models. The machine's load was "
+        f"{times.load.min():.1f} to {times.load.max():.1f}, of which this is 1. `--retime` measures anew."
+    )
 
 
 def _times(times: pd.DataFrame) -> pd.DataFrame:

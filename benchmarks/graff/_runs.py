@@ -45,7 +45,7 @@ def tuned(datasets: Sequence[str], models: Sequence[str], seeds: int, workers: i
         for model in models
         for decay in DECAYS
         for option in OPTIONS[model][1]
-        for seed in range(2 if dataset in SYNTHETIC else 3)
+        for seed in range(1 if dataset in SYNTHETIC else 3)
     ]
     table = run_all("graff", grid, measure, workers)
     by = ["dataset", "model", "weight_decay", "option"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ CACHED = "GCN, normalised graph kept"
 FILE = "graff-timing.json"
 
 
-def measure_times(seeds: int, repeats: int = 30) -> pd.DataFrame:
+def measure_times(seeds: int = 10, repeats: int = 30) -> pd.DataFrame:
     """Seconds of a forward pass, the median over repeats in turn, one row for each model, depth and seed."""
     data, num_classes = load("Cora-public", 0)
     rows = []
@@ -46,6 +47,7 @@ def measure_times(seeds: int, repeats: int = 30) -> pd.DataFrame:
                         times[name].append(time.perf_counter() - start)
             rows += [
                 {"model": name, "depth": depth, "seed": seed, "seconds": float(torch.tensor(found[3:]).median())}
+                | {"load": os.getloadavg()[0]}
                 for name, found in times.items()
             ]
     table = pd.DataFrame(rows)

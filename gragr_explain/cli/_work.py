@@ -12,10 +12,12 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain.checkpoint import load_checkpoint
+from gragr_explain.context import Influences, influences
 from gragr_explain.datasets import GraphDataset, load_dataset
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.errors import HistoryError, InvalidArgumentError, UnsupportedModelError
 from gragr_explain.explain import GradientContextExplainer, NodeExplanations
 from gragr_explain.inputs import forward_arguments
+from gragr_explain.models import FrequencyProfile, frequency_profile
 from gragr_explain.rationale import LLMWriter, TemplateWriter, Writer
 from gragr_explain.report import choose_cards, export
 from gragr_explain.training import GraGR
@@ -103,8 +105,26 @@ def write_report(
         cards=full or chosen,
         title=title,
         image_shape=dataset.image_shape,
+        influences=behind(trained, data, chosen) if chosen else None,
+        frequencies=layers_of(trained, data) if "html" in formats else None,
         formats=formats,
     )
+
+
+def behind(trained: GraGR, data: Data, nodes: list[int]) -> Influences | None:
+    """The training nodes behind some predictions; ``None`` where model or history cannot tell."""
+    try:
+        return influences(trained, data, nodes)
+    except (HistoryError, UnsupportedModelError):
+        return None
+
+
+def layers_of(trained: GraGR, data: Data) -> FrequencyProfile | None:
+    """What a model's layers do to neighbours; ``None`` where they cannot be told apart."""
+    try:
+        return frequency_profile(trained, data)
+    except UnsupportedModelError:
+        return None
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from gragr_explain.condensation._condensation import Condensation
+from gragr_explain.condensation._damping import smooth_features
 from gragr_explain.condensation._files import read_pair, write_pair
 from gragr_explain.condensation._modalities import Modality, modality_features
 from gragr_explain.condensation._selection import check_classes, class_sizes, draw_nodes
@@ -54,7 +55,7 @@ def condense(
     - *Damping*: gradient fields are replaced by the nearest fields of less Dirichlet energy,
       :math:`(I + \lambda L)^{-1} G`: the field at the real nodes' logits along the graph, so that a gradient
       speaks for the neighbourhood of its node; and :math:`F` among the condensed nodes of a class, so that what moves
-      them apart by chance does not add up.
+      them apart by chance does not add up. The features are damped alike where they begin.
 
     The paper's text beyond its abstract was not at hand; how its two ideas enter here is this package's reading.
     With both switched off, this is GCond's matching; with ``structure=False`` of its variant without edges, GCond-X.
@@ -62,6 +63,7 @@ def condense(
     Args:
         data: The graph, with ``x``, ``edge_index``, ``y`` and ``train_mask``, and ``edge_weight`` where it has one.
             Labels of other nodes than training nodes are not used; they may be negative where unknown.
+            Features are propagated along edges as they are, as GCN does, and damped without directions.
         ratio: The number of condensed nodes as a share of the graph's nodes, in ``(0, 1)``. Classes share them as they
             share the training nodes.
         modalities: The modalities by name, each a slice of the features, column numbers, or an encoder; see
@@ -111,11 +113,12 @@ def condense(
     folder = None if folder is None else check_writable(folder)
 
     generator = torch.Generator().manual_seed(seed)
+    begins = smooth_features(data, x, settings.damping) if damp else x
     begun_as = data.train_mask.cpu().nonzero().view(-1)[draw_nodes(labels, sizes, generator)]
     target = make_target(data, x, settings.hops, settings.batch_size, settings.damping if damp else 0.0)
     condensation = Condensation(
         target,
-        x[begun_as.to(x.device)],
+        begins[begun_as.to(x.device)],
         sizes,
         list(columns.values()),
         settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from gragr_explain.field import GraphOperator, conjugate_gradient_smooth, dirichlet_energy
@@ -14,8 +15,8 @@ def damping_graph(
 ) -> GraphOperator:
     r"""The graph along which a field is damped, its edges weighted as GCN does, :math:`1 / \sqrt{d_u d_v}`.
 
-    So weighted, :math:`\lambda` means the same on a dense and on a sparse graph, and a hub is damped no more than
-    another node.
+    Directions do not count. So weighted, :math:`\lambda` means the same on a dense and on a sparse graph, and a hub is
+    damped no more than another node.
 
     Args:
         edge_index: Edges of shape ``[2, num_edges]``.
@@ -26,8 +27,32 @@ def damping_graph(
     Returns:
         The prepared graph, without self-loops.
     """
-    edges, weight = gcn_norm(edge_index, edge_weight, num_nodes, add_self_loops=False, dtype=dtype)
+    graph = GraphOperator(edge_index, num_nodes, edge_weight).undirected
+    weight = graph.weight if dtype is None else graph.weight.to(dtype)
+    edges, weight = gcn_norm(torch.stack([graph.col, graph.row]), weight, num_nodes, add_self_loops=False)
     return GraphOperator(edges, num_nodes, weight)
+
+
+def smooth_features(data: Data, x: Tensor, strength: float) -> Tensor:
+    r"""Features damped along a graph, :math:`(I + \lambda L)^{-1} X`.
+
+    Args:
+        data: The graph.
+        x: Its features, as its modalities lay them out, of shape ``[num_nodes, channels]``.
+        strength: The strength :math:`\lambda`; 0 for none.
+
+    Returns:
+        Features of the same shape.
+
+    Example:
+        >>> data = Data(x=torch.tensor([[1.0], [0.0]]), edge_index=torch.tensor([[0, 1], [1, 0]]))
+        >>> smooth_features(data, data.x, 1.0).view(-1)
+        tensor([0.6667, 0.3333])
+    """
+    if strength == 0:
+        return x
+    graph = damping_graph(data.edge_index, x.size(0), data.get("edge_weight"), x.dtype)
+    return conjugate_gradient_smooth(x, graph, strength)
 
 
 def class_graph(sizes: Tensor, dtype: torch.dtype) -> GraphOperator:

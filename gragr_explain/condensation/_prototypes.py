@@ -16,6 +16,7 @@ from gragr_explain.condensation._modalities import modality_features
 from gragr_explain.condensation._settings import check_integer
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import hidden_representation
+from gragr_explain.labels import labels_of
 
 _SHADES = ("#2563a8", "#b9cbe3")
 
@@ -141,10 +142,7 @@ def _representation(data: Data, model: nn.Module | None) -> Tensor:
 def _check_pair(condensed: Data, data: Data) -> None:
     for graph in (condensed, data):
         modality_features(graph)
-        y = graph.get("y")
-        if not isinstance(y, Tensor) or y.dtype != torch.long or y.shape != (graph.x.size(0),):
-            got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-            raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{graph.x.size(0)}], got {got}")
+        labels_of(graph)
     if condensed.x.size(1) != data.x.size(1):
         raise InvalidGraphError(
             f"expected graphs of the same features, got {condensed.x.size(1)} of the condensed and {data.x.size(1)} of "

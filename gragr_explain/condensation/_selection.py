@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.inputs import check_number
+from gragr_explain.labels import labels_of, mask_of
 
 
 def check_classes(data: Data) -> int:
     """Check that every class can be condensed; returns the number of classes.
 
     Raises:
-        InvalidTypeError: If the training mask is no boolean tensor, or the labels are no integers.
+        InvalidTypeError: If the training mask is no boolean tensor.
         InvalidGraphError: If the graph has no edge, labels or mask do not fit it, or a class has no training node.
     """
-    num_nodes = data.x.size(0)
     if data.edge_index.size(1) == 0:
         raise InvalidGraphError("expected a graph with edges, got one without: there is no structure to condense")
-    mask, y = data.get("train_mask"), data.get("y")
-    if not isinstance(y, Tensor) or y.dtype != torch.long:
-        raise InvalidTypeError(f"expected labels y of torch.int64, got {getattr(y, 'dtype', type(y).__name__)}")
-    if y.shape != (num_nodes,):
-        raise InvalidGraphError(f"expected labels y of shape [{num_nodes}], got {list(y.shape)}")
-    if mask is None:
-        raise InvalidGraphError("expected a train_mask, got a graph without")
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        raise InvalidTypeError(f"expected train_mask as a boolean tensor, got {getattr(mask, 'dtype', type(mask))}")
-    if mask.shape != (num_nodes,):
-        hint = ", choose one of its splits" if mask.dim() == 2 else ""
-        raise InvalidGraphError(f"expected train_mask of shape [{num_nodes}], got {list(mask.shape)}{hint}")
-    if not bool(mask.any()):
+    y, mask = labels_of(data), mask_of(data, "train_mask")
+    if mask is None or not bool(mask.any()):
         raise InvalidGraphError("expected a train_mask with at least one training node, got none")
     if int(y[mask].min()) < 0:
         raise InvalidGraphError(f"expected training labels of at least 0, got {int(y[mask].min())}")
@@ -65,8 +53,7 @@ def class_sizes(labels: Tensor, num_nodes: int, ratio: float) -> Tensor:
         >>> class_sizes(torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), num_nodes=50, ratio=0.1)
         tensor([3, 1, 1])
     """
-    if isinstance(ratio, bool) or not isinstance(ratio, Real):
-        raise InvalidTypeError(f"expected a ratio as a number, got {ratio!r}")
+    check_number("a ratio", ratio)
     if not 0 < ratio < 1:
         raise InvalidArgumentError(f"expected a ratio in (0, 1), got {ratio}")
     total = round(ratio * num_nodes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 
-from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.inputs import check_number
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class CondensationSettings:
             check_integer(name, getattr(self, name), least)
         for name in ("lr_feat", "lr_adj", "lr_model", "damping"):
             value: float = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise InvalidTypeError(f"expected {name} as a number, got {value!r}")
+            check_number(name, value)
             if not 0 <= float(value) < math.inf:
                 raise InvalidArgumentError(f"expected {name} in [0, inf), got {value}")
 
@@ -51,7 +50,6 @@ def check_integer(name: str, value: int, least: int) -> None:
         InvalidTypeError: If it is no integer.
         InvalidArgumentError: If it is below ``least``.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidTypeError(f"expected {name} as an integer, got {value!r}")
+    check_number(name, value, whole=True)
     if value < least:
         raise InvalidArgumentError(f"expected {name} of at least {least}, got {value}")

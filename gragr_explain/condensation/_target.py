@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gragr_explain.condensation._damping import damping_graph
+from gragr_explain.condensation._damping import smooth_features
 from gragr_explain.condensation._matching import class_gradients, logit_field, propagate
-from gragr_explain.field import conjugate_gradient_smooth
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,6 @@ def make_target(data: Data, x: Tensor, hops: int, batch_size: int, damping: floa
     nodes = data.train_mask.nonzero().view(-1)
     nodes = nodes[torch.argsort(data.y[nodes], stable=True)]
     propagated = propagate(x, data.edge_index, edge_weight, hops)
-    damped = propagated
-    if damping > 0:
-        graph = damping_graph(data.edge_index, x.size(0), edge_weight, x.dtype)
-        damped = conjugate_gradient_smooth(propagated, graph, damping)
+    damped = smooth_features(data, propagated, damping)
     y = data.y[nodes]
     return Target(propagated[nodes], damped[nodes], y, torch.bincount(y).tolist(), batch_size)

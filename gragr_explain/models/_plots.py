@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.models._frequencies import FrequencyProfile
 
 _LOW, _HIGH, _NEITHER, _LINE = "#2563a8", "#c81d4e", "#1f2733", "#b7c3d3"
+_LONG, _LONGEST = 10, 18  # characters of a layer's name that fit below its arrow, as it is and slanted
 _COLOURS = {"low": _LOW, "high": _HIGH, "neither": _NEITHER}
 
 
@@ -37,7 +39,9 @@ def plot_frequencies(profile: FrequencyProfile, ax: Axes | None = None) -> Axes:
         ends = (after[place], before[place + 1])
         ax.plot((place + 0.85, place + 1.15), ends, color=_LINE, linewidth=1)
     ax.set_xlim(0, len(before))
-    ax.set_xticks([place + 0.5 for place in range(len(before))], profile.layers)
+    names = [_shortened(name) for name in profile.layers]
+    slanted: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, names)) > _LONG else {}
+    ax.set_xticks([place + 0.5 for place in range(len(before))], names, **slanted)
     ax.set_title(f"Dominant frequencies: {profile.overall}", fontsize=10, loc="left")
     return ax
 
@@ -74,3 +78,14 @@ def _levels(ax: Axes, largest: float) -> None:
     ax.set_ylim(-0.05 * max(largest, 1), 1.1 * max(largest, 1))
     ax.set_ylabel("mean frequency")
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _shortened(name: str) -> str:
+    """A name as it is or, if it is long, without its middle.
+
+    Example:
+        >>> _shortened("encoder.blocks.11.convolution")
+        'encoder.…nvolution'
+    """
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f"{name[: half - 1]}…{name[-half:]}"

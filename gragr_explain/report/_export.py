@@ -7,17 +7,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gragr_explain.errors import InvalidArgumentError, InvalidIndexError, OutputError
+from gragr_explain.errors import InvalidArgumentError, InvalidIndexError, InvalidTypeError, OutputError
 from gragr_explain.files import atomic, check_writable
+from gragr_explain.models import FrequencyProfile
 from gragr_explain.report._cards import choose_cards
 from gragr_explain.report._drawings import check_image_shape
 from gragr_explain.report._page import render_page
+from gragr_explain.report._prototypes import check_prototypes
 from gragr_explain.report._table import save_jsonl, save_parquet, to_frame
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
 
+    from gragr_explain.context import Influences
     from gragr_explain.explain import NodeExplanations
     from gragr_explain.history import GradientHistory
 
@@ -34,6 +38,9 @@ def export(
     cards: Mapping[int, Explanation] | Collection[int] | None = None,
     title: str = "What the model learned, node by node",
     image_shape: tuple[int, int] | None = None,
+    frequencies: FrequencyProfile | None = None,
+    prototypes: pd.DataFrame | None = None,
+    influences: Influences | None = None,
     formats: Collection[str] = ("parquet", "jsonl", "html"),
 ) -> dict[str, Path]:
     """Write explanations into a folder: a Parquet table, JSON lines and a page to look at.
@@ -51,6 +58,11 @@ def export(
             By default, the nodes of :func:`choose_cards`.
         title: The title of the page.
         image_shape: ``(height, width)`` where a node's features are the pixels of a grey picture.
+        frequencies: Which frequencies the layers of the explained model favour, as
+            :func:`gragr_explain.models.frequency_profile` finds, for the page to say and draw.
+        prototypes: What the nodes of a condensed graph stand for, as :func:`gragr_explain.condensation.prototypes`
+            returns, for the page to draw.
+        influences: The training nodes behind predictions (:func:`gragr_explain.context.influences`), for their cards.
         formats: Which files to write: ``"parquet"``, ``"jsonl"``, ``"html"``.
 
     Returns:
@@ -58,18 +70,30 @@ def export(
 
     Raises:
         OutputError: The folder cannot be written to; known before any work is done.
-        InvalidArgumentError: A format is unknown, or the pictures' shape does not fit the features.
-        InvalidIndexError: A card is asked for a node that was not explained.
+        InvalidArgumentError: A format is unknown, the pictures' shape does not fit the features, or the prototypes
+            are none, or not of this graph.
+        InvalidTypeError: ``frequencies`` or ``prototypes`` is of another type.
+        InvalidIndexError: A card is asked for a node that was not explained, or an influence is of a node that the
+            graph does not have.
     """
     unknown = sorted(set(formats) - set(FILES))
     if unknown:
         raise InvalidArgumentError(f"expected formats among {sorted(FILES)}, got {unknown}")
     if image_shape is not None:
         check_image_shape(image_shape, 0 if data.x is None else data.x.size(-1))
+    if frequencies is not None and not isinstance(frequencies, FrequencyProfile):
+        raise InvalidTypeError(f"expected frequencies as a FrequencyProfile, got {type(frequencies).__name__}")
+    if prototypes is not None:
+        check_prototypes(prototypes, explanations.context.num_nodes)
     full = _full(choose_cards(explanations) if cards is None else cards)
     missing = sorted(set(full) - set(explanations.index.tolist()))
     if missing:
         raise InvalidIndexError(f"expected cards of explained nodes only, got {missing[:5]}")
+    if influences is not None and int(influences.train.max()) >= explanations.context.num_nodes:
+        raise InvalidIndexError(
+            f"expected influences of the graph's {explanations.context.num_nodes} nodes, got one of node "
+            f"{int(influences.train.max())}"
+        )
     folder = check_writable(folder)
     paths = {name: folder / FILES[name] for name in FILES if name in formats}
     for path in paths.values():
@@ -84,7 +108,17 @@ def export(
         if frame is not None and "jsonl" in files:
             save_jsonl(frame, files["jsonl"])
         if "html" in files:
-            page = render_page(explanations, data, title=title, history=history, cards=full, image_shape=image_shape)
+            page = render_page(
+                explanations,
+                data,
+                title=title,
+                history=history,
+                cards=full,
+                image_shape=image_shape,
+                frequencies=frequencies,
+                prototypes=prototypes,
+                influences=influences,
+            )
             files["html"].write_text(page, encoding="utf-8")
     return paths
 

@@ -17,17 +17,22 @@ from gragr_explain.report._curves import recorded_panels, recorded_trajectories,
 from gragr_explain.report._encoding import to_json
 from gragr_explain.report._figures import psi_distribution, role_counts
 from gragr_explain.report._findings import Findings, find
+from gragr_explain.report._frequencies import describe_layers
 from gragr_explain.report._payload import build_payload
+from gragr_explain.report._prototypes import describe_prototypes
 from gragr_explain.report._psi import ROLE_MEANING, SOURCE_MEANING, WORDING
 from gragr_explain.report._style import new_axes, to_svg
 from gragr_explain.report._summary import summarise
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
 
+    from gragr_explain.context import Influences
     from gragr_explain.explain import NodeExplanations
     from gragr_explain.history import GradientHistory
+    from gragr_explain.models import FrequencyProfile
 
 _TEMPLATES = files("gragr_explain.report") / "templates"
 _SCRIPTS = ("dom.js", "store.js", "pictures.js", "graph.js", "map.js", "card.js", "table.js", "page.js")
@@ -49,6 +54,9 @@ def render_page(
     history: GradientHistory | None,
     cards: Mapping[int, Explanation | None],
     image_shape: tuple[int, int] | None,
+    frequencies: FrequencyProfile | None,
+    prototypes: pd.DataFrame | None,
+    influences: Influences | None,
 ) -> str:
     """The page of a batch of explanations; arguments as for :func:`gragr_explain.report.export`.
 
@@ -58,7 +66,16 @@ def render_page(
     script = "\n".join(['"use strict";', "(() => {", *map(_text, _SCRIPTS), "})();"])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     findings = find(explanations, data, history)
-    payload = build_payload(explanations, data, findings, history=history, cards=cards, image_shape=image_shape)
+    payload = build_payload(
+        explanations,
+        data,
+        findings,
+        history=history,
+        cards=cards,
+        image_shape=image_shape,
+        influences=influences,
+    )
+    held = payload["rows"]["node"]
     environment = Environment(autoescape=True, loader=FunctionLoader(_text), undefined=StrictUndefined)
     return environment.get_template("report.html.j2").render(
         title=title,
@@ -70,6 +87,8 @@ def render_page(
         script_hash=digest,
         figures=_psi_figures(explanations, findings),
         curves=_training_figures(explanations, history),
+        layers=None if frequencies is None else describe_layers(frequencies),
+        prototypes=None if prototypes is None else describe_prototypes(prototypes, explanations, held),
         role_meaning=ROLE_MEANING,
         source=SOURCE_MEANING[explanations.context.source],
     )

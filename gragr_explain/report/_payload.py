@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
 
+    from gragr_explain.context import Influences
     from gragr_explain.explain import NodeExplanations
     from gragr_explain.history import GradientHistory
     from gragr_explain.rationale import ChangeFact
@@ -34,6 +36,10 @@ MOST_PIXELS = 4 * 2**20
 """How many pixels of node pictures the page holds; beyond, only nodes with a card and their neighbours have one."""
 
 
+Behind = list[list[tuple[int, int, float | int | None]]]
+"""Training nodes for a prediction, and against it: each node, its label, and its weight."""
+
+
 def build_payload(
     explanations: NodeExplanations,
     data: Data,
@@ -42,6 +48,7 @@ def build_payload(
     history: GradientHistory | None,
     cards: Mapping[int, Explanation | None],
     image_shape: tuple[int, int] | None,
+    influences: Influences | None,
 ) -> dict[str, Any]:
     """Everything that the page shows of single nodes.
 
@@ -52,6 +59,7 @@ def build_payload(
         history: As for :func:`gragr_explain.report.export`.
         cards: The nodes on cards, in this order, each with its full explanation where there is one.
         image_shape: As for :func:`gragr_explain.report.export`.
+        influences: As for :func:`gragr_explain.report.export`.
     """
     frame = findings.frame
     rows = _rows_shown(frame, list(cards))
@@ -62,13 +70,15 @@ def build_payload(
     names = explanations.feature_names
     counted = history.conflict_count if history is not None and findings.recorded and history.num_steps else None
     changes = [explanations.changes[row] for row in rows]
+    behind = _influences(influences, nodes)
     used = sorted({feature for item in evidence for feature, _ in item.features})
     return {
         "explained": len(frame),
         "source": SOURCE_MEANING[explanations.context.source],
         "classes": classes,
         "colours": class_colours(len(classes)),
-        "names": _node_names(explanations, nodes, evidence),
+        "labelOptions": [label_option(classes, label) for label in range(len(classes))],
+        "names": _node_names(explanations, nodes, evidence, behind),
         "featureNames": {f: str(names[f]) for f in used} if names is not None else {},
         "psi": [
             {"name": name, **WORDING[name].__dict__, "distribution": _distribution(explanations, column)}
@@ -112,6 +122,7 @@ def build_payload(
         "steps": history.num_steps if history is not None else 0,
         "conflictSteps": [int(counted[node]) for node in nodes] if counted is not None else None,
         "training": _training(history, nodes, explanations.context.num_nodes),
+        "influences": behind,
     }
 
 
@@ -125,13 +136,33 @@ def _rows_shown(frame: pd.DataFrame, cards: Sequence[int]) -> list[int]:
 
 
 def _node_names(
-    explanations: NodeExplanations, nodes: Sequence[int], evidence: Sequence[Evidence]
+    explanations: NodeExplanations,
+    nodes: Sequence[int],
+    evidence: Sequence[Evidence],
+    behind: Sequence[Behind | None] | None,
 ) -> dict[int, str] | None:
-    """The names of the explained nodes and of those around them, where nodes have names."""
+    """The names of the explained nodes, of those around and of those behind them, where nodes have names."""
     names = explanations.node_names
     if names is None:
         return None
-    return {node: str(names[node]) for node in sorted(set(nodes).union(*(ends(item.edges) for item in evidence)))}
+    named = set(nodes).union(*(ends(item.edges) for item in evidence))
+    named.update(node for both in behind or () for found in both or () for node, _, _ in found)
+    return {node: str(names[node]) for node in sorted(named)}
+
+
+def _influences(influences: Influences | None, nodes: Sequence[int]) -> list[Behind | None] | None:
+    """For each node, its proponents and its opponents, the strongest of both as 1."""
+    if influences is None:
+        return None
+    rows = {node: row for row, node in enumerate(influences.index.tolist())}
+    labels = dict(zip(influences.train.tolist(), influences.label.tolist(), strict=True))
+    return [_behind(influences, rows[node], labels) if node in rows else None for node in nodes]
+
+
+def _behind(influences: Influences, row: int, labels: Mapping[int, int]) -> Behind:
+    both = influences.proponents(row), influences.opponents(row)
+    most = max((abs(score) for found in both for _, score in found), default=1.0)
+    return [[(node, labels[node], rounded(abs(score) / most)) for node, score in found] for found in both]
 
 
 def _graph(node: int, edges: Sequence[Edge], removed: int) -> dict[str, Any]:
@@ -220,6 +251,16 @@ def _training(history: GradientHistory | None, nodes: Sequence[int], num_nodes: 
         "median": [rounded(value) for value in values.median(dim=1).values],
         "confidence": as_bytes(255 * values[:, list(nodes)].T),
     }
+
+
+def label_option(classes: Sequence[str], label: int) -> str:
+    """How ``gragr-explain edit --label`` is given a class: by number, or by name where a class is named like a number.
+
+    Example:
+        >>> label_option(["Agents", "Theory"], 1), label_option(["9", "1"], 1), label_option(["2", "1", "a b"], 2)
+        ('1', '1', "'a b'")
+    """
+    return shlex.quote(classes[label]) if str(label) in classes else str(label)
 
 
 def _class_names(explanations: NodeExplanations) -> list[str]:

@@ -18,6 +18,7 @@ from torch_geometric.transforms import NormalizeFeatures
 
 from gragr_explain.condensation import CondensationSettings, condense, modality_features
 from gragr_explain.condensation import _condense as module
+from gragr_explain.condensation._damping import damping_graph
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import CheckpointError, OutputError
 from gragr_explain.training import GraGR
@@ -105,6 +106,18 @@ def test_every_switch_matters() -> None:
     assert all(not torch.equal(found[i], found[j]) for i in range(4) for j in range(i))
 
 
+def test_features_begin_as_those_of_training_nodes_damped_where_damping_is_on() -> None:
+    data = make_graph(dtype=torch.float64)
+    still = CondensationSettings(outer_steps=1, inner_steps=0, lr_feat=0.0, damping=3.0)
+    plain, damped = (quickly(data, settings=still, damp=damp, epochs=1) for damp in (False, True))
+    rows = plain.record["begun_as"]
+    assert rows == damped.record["begun_as"]
+    assert torch.equal(plain.x, data.x[rows])
+    weights = damping_graph(data.edge_index, 60, dtype=torch.float64).matrix(torch.float64).to_dense()
+    system = torch.eye(60, dtype=torch.float64) + 3.0 * (weights.sum(1).diag() - weights)
+    torch.testing.assert_close(damped.x, torch.linalg.solve(system, data.x)[rows], rtol=1e-4, atol=1e-6)
+
+
 def test_damping_of_strength_zero_is_none() -> None:
     settings = CondensationSettings(outer_steps=3, inner_steps=2, damping=0.0)
     data = make_graph()
@@ -116,6 +129,16 @@ def test_labels_of_other_nodes_are_not_used() -> None:
     other = data.clone()
     other.y = torch.where(data.train_mask, data.y, -1)
     assert torch.equal(quickly(data).x, quickly(other).x)
+
+
+def test_a_directed_graph_is_propagated_along_its_directions() -> None:
+    data = make_graph()
+    data.edge_index = data.edge_index[:, : data.num_edges // 2]  # every other half is the reverse
+    turned = data.clone()
+    turned.edge_index = data.edge_index.flip(0)
+    found, other = quickly(data), quickly(turned)
+    assert found.x.isfinite().all()
+    assert not torch.equal(found.x, other.x)
 
 
 def test_encoders_are_modalities() -> None:

@@ -216,3 +216,10 @@ def test_the_class_graph_links_the_nodes_of_a_class_and_no_others() -> None:
         zip(*expected.tolist(), strict=True)
     )
     torch.testing.assert_close(graph.weight, torch.full((6,), 0.5, dtype=DOUBLE))
+
+
+def test_directions_do_not_count_for_damping() -> None:
+    edges = torch.tensor([[0, 1, 3, 3], [1, 2, 0, 1]])
+    directed, undirected = (damping_graph(ends, 4, dtype=DOUBLE) for ends in (edges, to_undirected(edges)))
+    assert undirected.num_edges == 8
+    torch.testing.assert_close(directed.matrix(DOUBLE).to_dense(), undirected.matrix(DOUBLE).to_dense())

@@ -1,5 +1,6 @@
 """The page in a real browser: it opens, filters, opens cards, and runs nothing that a name contains."""
 
+import json
 import re
 import shutil
 import time
@@ -8,10 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 import torch
 from conftest import make_data, make_explanations
 
+from gragr_explain.context import Influences
+from gragr_explain.models import FrequencyProfile
 from gragr_explain.rationale import ChangeFact
 from gragr_explain.report import export
 
@@ -26,6 +30,25 @@ HOSTILE = [
     "\"'><img src=x onerror='window.pwned = 2'>",
     "{{ 7 * 7 }} 🦊 <!-- \u2028 日本",
 ]
+
+INFLUENCES = Influences(
+    index=torch.tensor([3, 4]),
+    target=torch.tensor([0, 1]),
+    train=torch.tensor([0, 4, 8, 12, 16, 20]),
+    label=torch.tensor([0, 1, 2, 0, 1, 2]),
+    scores=torch.tensor([[4.0, -2.0, 1.0, 0.0, -4.0, 2.0], [1.0, 1.0, 1.0, 2.0, 3.0, 4.0]]),
+)
+PROTOTYPES = pd.DataFrame(
+    {
+        "node": range(3),
+        "label": range(3),
+        "class": HOSTILE,
+        "nearest": [[0, 4], [8], [39]],
+        "stands_for": [30, 10, 0],
+        "purity": [0.9, 0.5, float("nan")],
+        "features": [HOSTILE] * 3,
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +85,9 @@ def page(tmp_path_factory, history):
         history=history,
         title=f"Title {HOSTILE[0]}",
         cards=[3, 4, 39],
+        influences=INFLUENCES,
+        frequencies=FrequencyProfile((HOSTILE[0], HOSTILE[1]), torch.tensor([1.0, 0.6]), torch.tensor([0.6, 1.2]), 1.9),
+        prototypes=PROTOTYPES,
         formats=["html"],
     )["html"]
 
@@ -114,6 +140,8 @@ def test_hostile_names_are_shown_and_not_run(opened):
     assert HOSTILE[0][:20] in find(opened, "#summary")[0].text
     assert " nr " in find(opened, "#map-tip")[0].get_attribute("textContent")
     assert any(name in find(opened, ".picks")[0].text for name in HOSTILE)
+    assert all(name in find(opened, "#prototypes")[0].text for name in HOSTILE[:2])
+    assert all(name in find(opened, "#layers tbody")[0].text for name in HOSTILE[:2])
 
 
 def test_a_row_opens_its_card_and_escape_closes_it(opened):
@@ -205,6 +233,38 @@ def test_what_would_change_a_prediction_is_said_and_drawn(opened):
         said = [item.text for item in find(opened, "dialog .change")]
         assert len(said) == (edges > 0)
     assert not said
+
+
+def test_a_wrong_prediction_names_the_call_that_corrects_it(opened, page):
+    held = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    rows = json.loads(held[1])["rows"]
+    for row in (rows["correct"].index(False), rows["correct"].index(True), rows["correct"].index(None)):
+        open_card(opened, rows["node"][row])
+        calls = [call.text for call in find(opened, "dialog pre.call")]
+        node, label = rows["node"][row], rows["label"][row]
+        assert calls == (
+            [
+                f"gragr-explain edit FOLDER {node} --label {label}",
+                f"gragr_explain.edit(model, data, index={node}, target={label})",
+            ]
+            if rows["correct"][row] is False
+            else []
+        )
+
+
+def test_training_nodes_behind_a_prediction_lead_to_their_cards(opened):
+    open_card(opened, 3)
+    lists = find(opened, "dialog .behind ol")
+    said = [[item.text for item in part.find_elements("css selector", "li")] for part in lists]
+    assert [[text.split("\n")[-1] for text in part] for part in said] == [["1", "0.5", "0.25"], ["1", "0.5"]]
+    assert f"{HOSTILE[0]} nr 0, labelled {HOSTILE[0]}" in said[0][0]
+    open_card(opened, 4)
+    assert len(find(opened, "dialog .behind ol")) == 1
+    link = find(opened, "dialog .behind a")[0]
+    assert link.get_dom_attribute("href") == "#node-20"
+    link.click()
+    wait(lambda: card_shown(opened) == 20)
+    assert find(opened, "dialog .behind") == []
 
 
 def test_a_card_shows_where_its_node_lies_in_the_distribution(opened):

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -8,9 +9,12 @@ import torch
 from conftest import make_data, make_explanations
 from torch_geometric.explain import Explanation
 
+from gragr_explain.cli._edit import parse_class
+from gragr_explain.context import Influences
 from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidIndexError, OutputError
 from gragr_explain.files import check_writable
 from gragr_explain.report import _export, export
+from gragr_explain.report._payload import label_option
 
 ALL = {"explanations.jsonl", "explanations.parquet", "report.html"}
 
@@ -30,6 +34,21 @@ def test_everything_is_written(explanations, data, history, tmp_path):
 def test_only_what_was_asked_for(explanations, data, tmp_path):
     export(explanations, tmp_path, data=data, formats=["jsonl"])
     assert names(tmp_path) == {"explanations.jsonl"}
+
+
+def test_influences_of_another_graph(explanations, data, tmp_path):
+    index, train = torch.tensor([3]), torch.tensor([0, 40])
+    found = Influences(index, index, train, torch.zeros(2, dtype=torch.long), torch.rand(1, 2))
+    with pytest.raises(InvalidIndexError, match="graph's 40 nodes, got one of node 40"):
+        export(explanations, tmp_path, data=data, influences=found)
+    assert names(tmp_path) == set()
+
+
+def test_a_label_is_named_as_the_command_line_reads_it():
+    for classes in (["Agents", "Theory"], ["9", "1"], ["2", "1", "a b"], ["1", "b's", "0"]):
+        for label, _ in enumerate(classes):
+            [text] = shlex.split(label_option(classes, label))
+            assert parse_class(text, classes) == label
 
 
 def test_the_same_explanations_give_the_same_page(explanations, data, history, tmp_path):

@@ -36,6 +36,19 @@ const changePart = (row) => {
   return section("What would change it", html("p", { class: "change" }, ...says));
 };
 
+const code = (text) => html("pre", { class: "call" }, html("code", {}, text));
+
+const correctionPart = (row) => {
+  if (!isClassified || rows.correct[row] !== false) return null;
+  const [node, label] = [rows.node[row], rows.label[row]];
+  return section("What to do",
+    html("p", {}, "If the label is right, correct the prediction. This makes the model say ", html("b", {}, className(label)), " here, and changes as little else as can be:"),
+    code(`gragr-explain edit FOLDER ${node} --label ${data.labelOptions[label]}`),
+    html("p", { class: "faint small" }, "FOLDER is the model's. The corrected model goes into a folder beside it, with a page that shows what changed. Or in Python:"),
+    code(`gragr_explain.edit(model, data, index=${node}, target=${label})`),
+    html("p", {}, rows.seen[row] ? "If the label is wrong, correct it in the data, and train again." : "If the label is wrong, correct it in the data."));
+};
+
 // How a psi is distributed over the graph, and where the node lies in it.
 const distribution = (psi, value, share) => {
   const { low, high, scale, bars } = psi.distribution;
@@ -98,6 +111,16 @@ const neighbourPart = (row) => {
     html("details", {}, html("summary", {}, others.length === 1 ? "The node" : `The ${others.length} nodes and what is predicted for them`), html("ul", { class: "plain" }, ...others)));
 };
 
+const influencePart = (row) => {
+  if (!data.influences?.[row]) return null;
+  const [proponents, opponents] = data.influences[row];
+  const list = (title, found) => (found.length ? [html("p", { class: "faint small" }, title),
+    html("ol", { class: "bars" }, ...found.map(([node, label, weight]) => html("li", {}, html("span", {}, nodeLink(node), `, labelled ${className(label)}`), ...bar(weight))))] : []);
+  return section("Training nodes behind it", html("div", { class: "behind" },
+    ...list("Without the labels of these, the model would be less sure of the prediction.", proponents),
+    ...list("Without the labels of these, it would be surer of it.", opponents)));
+};
+
 const trainingPart = (row) => {
   if (!data.training) return null;
   const { starts, steps, median, confidence } = data.training;
@@ -136,9 +159,9 @@ const card = (node, { heading = "card-title" } = {}) => {
       html("div", {}, html("h2", { id: heading, tabindex: "-1" }, capital(nodeName(node)), names ? html("small", {}, ` node ${node}`) : null), facts(row))),
     html("section", { class: "rationale" }, html("h3", { class: "hidden" }, "The explanation in words"), html("p", { class: "text" }, rows.rationale[row]), writtenBy(row)),
     html("div", { class: "halves" },
-      html("div", {}, changePart(row), neighbourPart(row), featurePart(row)),
+      html("div", {}, correctionPart(row), changePart(row), neighbourPart(row), featurePart(row)),
       html("div", {},
         section("How the model learned it", html("p", { class: "faint small" }, "Where this node lies among all nodes of the graph."),
           html("ul", { class: "psis" }, ...data.psi.map((_, i) => psiPart(row, i))), html("p", { class: "faint small source" }, `What is said of learning was ${data.source}.`)),
-        trainingPart(row))));
+        trainingPart(row), influencePart(row))));
 };
