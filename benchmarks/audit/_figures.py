@@ -38,7 +38,7 @@ def draw_detection(runs: pd.DataFrame) -> str:
     """AUROC against the share of wrong labels on each data set; returns the file's name."""
     wide = by_cell(noisy(runs), "labels", "auroc")
     datasets = list(wide.index.unique("dataset"))
-    figure, axes = plt.subplots(1, len(datasets), figsize=(3.2 * len(datasets), 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, len(datasets), figsize=(2.6 * len(datasets), 3.6), layout="constrained")
     for axis, dataset in zip(np.atleast_1d(axes), datasets, strict=True):
         means = wide.xs(dataset, level="dataset").groupby("rate").mean()
         for place, (name, title) in enumerate(DETECTORS.items()):
@@ -47,7 +47,7 @@ def draw_detection(runs: pd.DataFrame) -> str:
                 style = {"lw": 2.4, "color": "tab:red", "zorder": 3}
             axis.plot(100 * means.index, means[name], "o-", ms=3, label=title, **style)
         axis.set(title=dataset, xlabel="wrong labels (%)", ylabel="AUROC")
-    np.atleast_1d(axes)[0].legend(fontsize=5)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     return save_figure(figure, "audit-detection.png")
 
 
