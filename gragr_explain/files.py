@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from gragr_explain.errors import OutputError
 
@@ -114,3 +117,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def fingerprint(meta: dict[str, Any], payload: bytes) -> str:
+    """What tells a pair of files, a description in JSON and its tensors, from any other; its own ``sha256`` left out.
+
+    Example:
+        >>> fingerprint({"version": 1}, b"...") == fingerprint({"version": 1, "sha256": "b5c0"}, b"...")
+        True
+    """
+    described = json.dumps({key: value for key, value in meta.items() if key != "sha256"}, sort_keys=True)
+    return hashlib.sha256(described.encode() + payload).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -14,6 +15,7 @@ from torch_geometric.data import Data
 
 from gragr_explain.errors import (
     GragrError,
+    InvalidArgumentError,
     InvalidGraphError,
     InvalidIndexError,
     InvalidTypeError,
@@ -24,14 +26,18 @@ from gragr_explain.field import check_edges
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
 
 
-def check_number(name: str, value: object, *, whole: bool = False) -> None:
-    """Check that an argument is a number at all.
+def check_number(name: str, value: Any, *, whole: bool = False, least: float | None = None) -> None:
+    """Check that an argument is a number and, where there is a ``least``, that it is finite and not below that.
 
     Raises:
-        InvalidTypeError: If not.
+        InvalidTypeError: If it is no number, or no integer where one is wanted.
+        InvalidArgumentError: If it is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+    kinds: Any = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kinds):
         raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")
+    if least is not None and not least <= value < math.inf:
+        raise InvalidArgumentError(f"expected {name} of at least {least}, got {value}")
 
 
 def check_graph(x: Tensor, edge_index: Tensor) -> None:

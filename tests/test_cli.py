@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from commands import gragr
 from torch_geometric.data import Data
 
 import gragr_explain
@@ -19,19 +20,6 @@ from gragr_explain.cli import main
 from gragr_explain.cli._nodes import parse_nodes
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
-
-
-def gragr(*arguments, folder=None):
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "gragr_explain", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-    )
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,11 @@ from gragr_explain.condensation._damping import smooth_features
 from gragr_explain.condensation._files import read_pair, write_pair
 from gragr_explain.condensation._modalities import Modality, modality_features
 from gragr_explain.condensation._selection import check_classes, class_sizes, draw_nodes
-from gragr_explain.condensation._settings import CondensationSettings, check_integer
+from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
 from gragr_explain.errors import CheckpointError, InvalidTypeError
 from gragr_explain.files import check_writable
+from gragr_explain.inputs import check_number
 
 _CHECKPOINT, _CHECKPOINT_FORMAT = "condensation", "gragr-explain condensation"
 
@@ -156,8 +157,8 @@ def _check_arguments(
     for name, switch in (("decouple", decouple), ("damp", damp), ("structure", structure)):
         if not isinstance(switch, bool):
             raise InvalidTypeError(f"expected {name} as True or False, got {switch!r}")
-    check_integer("epochs", epochs, 1)
-    check_integer("seed", seed, 0)
+    check_number("epochs", epochs, whole=True, least=1)
+    check_number("seed", seed, whole=True, least=0)
     if not isinstance(settings, CondensationSettings):
         raise InvalidTypeError(f"expected settings as CondensationSettings, got {type(settings).__name__}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gragr_explain.errors import CheckpointError, InvalidGraphError, InvalidTypeError
-from gragr_explain.files import atomic, check_writable
+from gragr_explain.files import atomic, check_writable, fingerprint
 from gragr_explain.inputs import check_data
 
 FORMAT = "gragr-explain condensed graph"
@@ -65,7 +64,7 @@ def write_pair(folder: Path, stem: str, kind: str, tensors: dict[str, Tensor], c
     """
     payload = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
     meta = {"format": kind, "version": VERSION, "content": content}
-    meta["sha256"] = _digest(meta, payload)
+    meta["sha256"] = fingerprint(meta, payload)
     check_writable(folder)
     with atomic(folder / f"{stem}.safetensors", folder / f"{stem}.json") as (tensor_file, meta_file):
         tensor_file.write_bytes(payload)
@@ -92,15 +91,9 @@ def read_pair(folder: Path, stem: str, kind: str) -> tuple[dict[str, Tensor], di
             f"the {kind} in '{folder}' has format version {meta.get('version')!r}, this gragr-explain reads up to "
             f"{VERSION}; please upgrade"
         )
-    if _digest(meta, payload) != meta.get("sha256"):
+    if fingerprint(meta, payload) != meta.get("sha256"):
         raise CheckpointError(f"the {kind} in '{folder}' is damaged: {stem}.safetensors does not match {stem}.json")
     try:
         return load(payload), dict(meta["content"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the {kind} in '{folder}' is damaged: {error!r}") from error
-
-
-def _digest(meta: dict[str, Any], payload: bytes) -> str:
-    """The fingerprint of both files together."""
-    described = json.dumps({key: value for key, value in meta.items() if key != "sha256"}, sort_keys=True)
-    return hashlib.sha256(described.encode() + payload).hexdigest()

@@ -13,9 +13,9 @@ from torch_geometric.data import Data
 
 from gragr_explain.condensation._matching import propagate
 from gragr_explain.condensation._modalities import modality_features
-from gragr_explain.condensation._settings import check_integer
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import hidden_representation
+from gragr_explain.inputs import check_number
 from gragr_explain.labels import labels_of
 
 _SHADES = ("#2563a8", "#b9cbe3")
@@ -66,8 +66,8 @@ def prototypes(
         >>> table.shape, int(table.stands_for.sum()) == data.num_nodes
         ((36, 8), True)
     """
-    check_integer("nearest", nearest, 1)
-    check_integer("strongest", strongest, 1)
+    check_number("nearest", nearest, whole=True, least=1)
+    check_number("strongest", strongest, whole=True, least=1)
     _check_pair(condensed, data)
     names = _names("feature", feature_names, data.x.size(1))
     classes = _names("class", class_names, 1 + int(max(data.y.max(), condensed.y.max())))
@@ -107,7 +107,7 @@ def draw_prototypes(table: pd.DataFrame, ax: Axes, most: int = 24) -> Axes:
         InvalidTypeError: If ``most`` is no integer.
         InvalidArgumentError: If it is not positive.
     """
-    check_integer("most", most, 1)
+    check_number("most", most, whole=True, least=1)
     shown = table.sort_values("stands_for", ascending=False, kind="stable").head(most)
     shown = shown.sort_values(["label", "stands_for"], ascending=[True, False], kind="stable")
     own = shown.stands_for * shown.purity.fillna(0)

@@ -35,21 +35,9 @@ class CondensationSettings:
 
     def __post_init__(self) -> None:
         for name, least in (("hops", 0), ("outer_steps", 1), ("inner_steps", 0), ("batch_size", 1)):
-            check_integer(name, getattr(self, name), least)
+            check_number(name, getattr(self, name), whole=True, least=least)
         for name in ("lr_feat", "lr_adj", "lr_model", "damping"):
             value: float = getattr(self, name)
             check_number(name, value)
             if not 0 <= float(value) < math.inf:
                 raise InvalidArgumentError(f"expected {name} in [0, inf), got {value}")
-
-
-def check_integer(name: str, value: int, least: int) -> None:
-    """Check a number that counts something.
-
-    Raises:
-        InvalidTypeError: If it is no integer.
-        InvalidArgumentError: If it is below ``least``.
-    """
-    check_number(name, value, whole=True)
-    if value < least:
-        raise InvalidArgumentError(f"expected {name} of at least {least}, got {value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gragr_explain.errors import HistoryError
-from gragr_explain.files import atomic, check_writable
+from gragr_explain.files import atomic, check_writable, fingerprint
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._running import FieldRecord, Trajectory
 
@@ -47,7 +46,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
     }
-    meta["sha256"] = _digest(meta, payload)
+    meta["sha256"] = fingerprint(meta, payload)
     check_writable(folder)
     with atomic(folder / _TENSORS, folder / _META) as (tensor_file, meta_file):
         tensor_file.write_bytes(payload)
@@ -57,7 +56,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
 def load_history(folder: Path, device: torch.device) -> GradientHistory:
     """Read a history; see :meth:`GradientHistory.load`."""
     meta, payload = _read_meta(folder), _read(folder / _TENSORS)
-    if _digest(meta, payload) != meta.get("sha256"):
+    if fingerprint(meta, payload) != meta.get("sha256"):
         raise HistoryError(f"the gradient history in {folder} is damaged: {_TENSORS} does not match {_META}")
     try:
         tensors = {key: value.to(device) for key, value in load(payload).items()}
@@ -84,12 +83,6 @@ def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistor
             history.weights.setdefault(int(step), {})[name] = value
     history.weights = dict(sorted(history.weights.items()))
     return history
-
-
-def _digest(meta: dict[str, Any], payload: bytes) -> str:
-    """The fingerprint of both files together."""
-    described = json.dumps({key: value for key, value in meta.items() if key != "sha256"}, sort_keys=True)
-    return hashlib.sha256(described.encode() + payload).hexdigest()
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

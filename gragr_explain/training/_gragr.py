@@ -426,9 +426,7 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
         value = getattr(switches, name)
         if name == "seed_epochs" and value is None:
             continue
-        check_number(name, value, whole=name.endswith(("epochs", "seeds")))
-        if not low <= value < math.inf:
-            raise InvalidArgumentError(f"expected {name} of at least {low}, got {value}")
+        check_number(name, value, whole=name.endswith(("epochs", "seeds")), least=low)
     useless = {
         "meta_objective='conflict' without meta": switches.meta_objective == "conflict" and not switches.meta,
         "exact_conflict without conflict_weight": switches.exact_conflict and not switches.conflict_weight,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,12 +133,14 @@ def train_multitask(
         (True, torch.Size([2]))
     """
     _check(model, method, meta, num_seeds, val)
-    _check_least("epochs", epochs, 1, whole=True)
-    _check_least("batch_size", batch_size, 1, whole=True)
-    _check_least("seed", seed, 0, whole=True)
-    _check_least("lr", lr, 0, above=True)
-    _check_least("weight_decay", weight_decay, 0)
-    _check_least("meta_lr", meta_lr, 0)
+    check_number("epochs", epochs, whole=True, least=1)
+    check_number("batch_size", batch_size, whole=True, least=1)
+    check_number("seed", seed, whole=True, least=0)
+    check_number("lr", lr)
+    if not 0 < lr < math.inf:
+        raise InvalidArgumentError(f"expected lr above 0, got {lr}")
+    check_number("weight_decay", weight_decay, least=0)
+    check_number("meta_lr", meta_lr, least=0)
     if not -1 <= tau_cos <= 1:
         raise InvalidArgumentError(f"expected tau_cos in [-1, 1], got {tau_cos}")
     with torch.random.fork_rng():
@@ -205,7 +208,7 @@ def _check(
     if method in ("gragr", "gragr++") and meta == "validation" and not val:
         raise InvalidArgumentError("expected validation graphs for meta='validation', got none")
     if num_seeds is not None:
-        _check_least("num_seeds", num_seeds, 1, whole=True)
+        check_number("num_seeds", num_seeds, whole=True, least=1)
     if _count_seeds(method, num_seeds) > 1 and not val:
         raise InvalidArgumentError("expected validation graphs to select a seed by, got none")
 
@@ -214,15 +217,3 @@ def _count_seeds(method: str, num_seeds: int | None) -> int:
     if num_seeds is not None:
         return num_seeds
     return 5 if method == "gragr++" else 1
-
-
-def _check_least(name: str, value: float, low: float, *, whole: bool = False, above: bool = False) -> None:
-    """Check an argument.
-
-    Raises:
-        InvalidTypeError: If it is no number, or no integer where one is wanted.
-        InvalidArgumentError: If it is not finite, or below its range.
-    """
-    check_number(name, value, whole=whole)
-    if not (low < value if above else low <= value) or value == float("inf"):
-        raise InvalidArgumentError(f"expected {name} {'above' if above else 'of at least'} {low}, got {value}")

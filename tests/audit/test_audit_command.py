@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
 from audited_models import three_classes
+from commands import gragr
 
-import gragr_explain
 from gragr_explain.cli import main
 
 NAMES = ["[red]", "<b>green</b>", "blue, light"]
-
-
-def gragr(*arguments, folder=None):
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "gragr_explain", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ
-        | {"PYTHONPATH": str(Path(gragr_explain.__file__).parents[1]), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +28,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(place):
-    return gragr("audit", "out", "--top", 5, "--out", "doubts.csv", folder=place)
+    return gragr("audit", "out", "--top", 5, "--out", "doubts.csv", folder=place, COLUMNS="200")
 
 
 def test_two_lists_and_what_to_do_next(place, run):
@@ -114,7 +95,7 @@ def test_mistakes_are_one_line(place, capsys, tmp_path):
 
 
 def test_where_nothing_can_be_written_a_process_says_so_before_it_trains(place):
-    run = gragr("audit", "out", "--out", "/proc/nowhere/doubts.csv", folder=place)
+    run = gragr("audit", "out", "--out", "/proc/nowhere/doubts.csv", folder=place, COLUMNS="200")
     assert run.returncode == 1
     assert run.stdout == ""
     assert run.stderr.startswith("error: expected a folder that can be written to")
