@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TRUE_TEXTS, random_model, save, tokenizer_of
 from rationale_facts import CONFLICT, LONELY, REGRESSION, STABLE
+from tiny_models import TRUE_TEXTS, random_model, save, tokenizer_of
 
 from gragr_explain.errors import InvalidArgumentError, LanguageModelError
 from gragr_explain.rationale import FeatureFact, LLMWriter, NeighbourFact, TemplateWriter, build_prompt

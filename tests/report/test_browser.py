@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 
 from gragr_explain.context import Influences
 from gragr_explain.models import FrequencyProfile

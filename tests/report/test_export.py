@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 from torch_geometric.explain import Explanation
 
 from gragr_explain.cli._edit import parse_class

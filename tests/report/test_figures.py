@@ -2,7 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from gragr_explain.condensation import condense

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 
 from gragr_explain.history import GradientHistory
 from gragr_explain.report import to_frame

@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 
 from gragr_explain.context import FEATURES
 from gragr_explain.errors import OutputError
