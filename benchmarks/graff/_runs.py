@@ -13,13 +13,13 @@ from torch import nn
 from torch_geometric.data import Data
 
 from benchmarks._runs import Job, run_all
-from benchmarks.graff._graphs import SYNTHETIC, homophily, load
-from benchmarks.graff._models import OPTIONS, new_model
+from benchmarks.graff._graphs import homophily, load
+from benchmarks.graff._models import DECAYS, OPTIONS, new_model
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
 from gragr_explain.models import GRAFF
 
 LR, EPOCHS, EVERY, PATIENCE = 0.01, 200, 2, 60
-DECAYS = (5e-4, 5e-3)
+TUNING_SEEDS = 3
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def tuned(datasets: Sequence[str], models: Sequence[str], seeds: int, workers: i
         _job(dataset, model, seed, decay, option)
         for dataset in datasets
         for model in models
-        for decay in DECAYS
+        for decay in DECAYS[model]
         for option in OPTIONS[model][1]
-        for seed in range(1 if dataset in SYNTHETIC else 3)
+        for seed in range(TUNING_SEEDS)
     ]
     table = run_all("graff", grid, measure, workers)
     by = ["dataset", "model", "weight_decay", "option"]

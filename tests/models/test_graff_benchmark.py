@@ -10,8 +10,9 @@ import torch
 pytest.importorskip("benchmarks.graff", reason="the benchmarks are not installed with the package")
 
 from benchmarks import _page
+from benchmarks.graff import _runs
 from benchmarks.graff._graphs import REAL, SYNTHETIC, homophily
-from benchmarks.graff._models import GRAFFS, OPTIONS, PEERS, REFERENCE, new_model
+from benchmarks.graff._models import DECAYS, GRAFFS, OPTIONS, PEERS, REFERENCE, new_model
 from benchmarks.graff._pages import contest, write
 from benchmarks.graff._timing import CACHED, DEPTHS, ratios
 
@@ -64,6 +65,32 @@ def test_the_variant_is_chosen_by_validation_and_not_by_test_accuracy():
     found = contest(table)
     assert (found["GRAFF"], found["met"]) == ("GRAFF, sum", False)
     assert (found["best"], found["best_met"]) == ("GRAFF, prod", True)
+
+
+def test_every_model_has_as_many_settings():
+    assert {len(DECAYS[model]) * len(values) for model, (_, values) in OPTIONS.items()} == {6}
+
+
+def test_settings_are_chosen_by_validation_accuracy_over_several_splits(monkeypatch):
+    """One setting is the best on the first split, another in the mean, a third by test accuracy."""
+    val = {(5e-4, "None"): [90.0, 60.0, 60.0], (5e-2, "relu"): [80.0, 80.0, 80.0]}
+
+    def run_all(_name, jobs, _measure, _workers):
+        return pd.DataFrame(
+            {
+                **job,
+                "val": val.get((job["weight_decay"], job["option"]), [50.0] * 3)[job["seed"] % 3],
+                "val_loss": 1.0,
+                "test": 99.0 if job["weight_decay"] == 5e-3 else 1.0,
+            }
+            for job in jobs
+        )
+
+    monkeypatch.setattr(_runs, "run_all", run_all)
+    for dataset in ("Texas", "syn-cora 0.40"):
+        found = _runs.tuned([dataset], ["GRAFF, sum"], seeds=4, workers=1)
+        assert found.seed.tolist() == [0, 1, 2, 3]
+        assert (set(found.weight_decay), set(found.option)) == ({5e-2}, {"relu"})
 
 
 def test_times_are_ratios_to_the_model_of_the_same_depth():
