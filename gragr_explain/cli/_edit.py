@@ -46,7 +46,7 @@ def edit(
     method: Annotated[
         Method,
         typer.Option(
-            help="gre+ keeps the training loss of ten subsets of nodes, gre that of all together; gd knows of none."
+            help="gre+ keeps the loss of ten subsets of the other nodes, gre that of all together; gd knows of none."
         ),
     ] = Method.plus,
     out: Annotated[

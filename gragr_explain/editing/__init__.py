@@ -6,7 +6,7 @@ from gragr_explain.editing._request import Method
 from gragr_explain.editing._result import Edit, Flip
 from gragr_explain.editing._rewiring import gre, gre_plus
 from gragr_explain.editing._stitched import StitchedMLP
-from gragr_explain.editing._subsets import training_subsets
+from gragr_explain.editing._subsets import node_subsets
 
 __all__ = [
     "Edit",
@@ -19,7 +19,7 @@ __all__ = [
     "edit_sequence",
     "gre",
     "gre_plus",
+    "node_subsets",
     "render_edit",
     "summarise_edit",
-    "training_subsets",
 ]

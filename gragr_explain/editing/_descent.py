@@ -24,13 +24,12 @@ def descend(
     request: Request,
     parameters: Sequence[Tensor],
     subsets: Sequence[Tensor],
-    y: Tensor | None,
     steps: int,
     max_steps: int,
 ) -> tuple[int, bool]:
     """Change parameters until each target has its class.
 
-    Each step goes along the gradient of the targets' mean cross entropy. Where there are training subsets, it is that
+    Each step goes along the gradient of the targets' mean cross entropy. Where there are subsets to keep, it is that
     of the targets that are still wrong, rewired so that no loss of a subset rises, nor that of the targets that are
     right: by :func:`gre` if this is one loss, by :func:`gre_plus` if these are more. The length of the step is set by
     the margin that the wrong targets lack, whose slope along the step is known: of ``n`` planned steps that are left,
@@ -40,8 +39,7 @@ def descend(
     Args:
         request: What to change.
         parameters: What may be changed.
-        subsets: The training subsets whose losses must not rise; none for plain gradient descent.
-        y: Their labels, of all nodes.
+        subsets: The nodes of each subset whose loss must not rise; none for plain gradient descent.
         steps: The number of planned steps.
         max_steps: The number of steps after which to give up.
 
@@ -64,8 +62,8 @@ def descend(
         if not bool(wrong.any()) or step == max_steps:
             return step, not bool(wrong.any())
         losses = F.nll_loss(log_probs[index], target, reduction="none")
-        if subsets and y is not None:
-            kept = [F.nll_loss(log_probs[nodes], y[nodes]) for nodes in subsets]
+        if subsets:
+            kept = [F.nll_loss(log_probs[nodes], request.labels[nodes]) for nodes in subsets]
             kept += [] if bool(wrong.all()) else [losses[~wrong].mean()]
             direction = _rewired(_gradient(losses[wrong].mean(), parameters), kept, parameters)
         else:
@@ -105,8 +103,8 @@ def _rewired(gradient: Tensor, kept: Sequence[Tensor], parameters: Sequence[Tens
     rewired = gre(gradient, anchors[0]) if len(kept) == 1 else gre_plus(gradient, anchors)
     if bool(gradient.any()) and float(rewired.norm()) <= _NOTHING * float(gradient.norm()):
         raise EditingError(
-            f"no step corrects the targets and keeps each of {len(kept)} training losses; ask for fewer subsets, or "
-            "for plain gradient descent"
+            f"no step corrects the targets and keeps each of {len(kept)} losses of other nodes; ask for fewer subsets, "
+            "or for plain gradient descent"
         )
     return rewired
 

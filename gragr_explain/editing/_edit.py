@@ -14,7 +14,7 @@ from gragr_explain.editing._descent import descend
 from gragr_explain.editing._request import Method, Request, check_request
 from gragr_explain.editing._result import Edit
 from gragr_explain.editing._state import ModelState, whole_or_nothing
-from gragr_explain.editing._subsets import training_subsets
+from gragr_explain.editing._subsets import node_subsets
 from gragr_explain.errors import EditingError
 
 Nodes = int | Sequence[int] | Tensor
@@ -34,13 +34,15 @@ def edit(
     r"""Change a model so that it predicts given nodes as they should be, and the others as before.
 
     GRE and GRE+ (Jiang et al., *Gradient Rewiring for Editable Graph Neural Network Training*, NeurIPS 2024) descend
-    the targets' cross entropy along a gradient that is rewired so that the training loss does not rise, to first
-    order: of all training nodes (:func:`gre`), or of each of ``num_subsets`` disjoint subsets of them
-    (:func:`gre_plus`). Here the training gradients are taken anew in each step, not once before the first; the subsets
-    follow the classes (:func:`training_subsets`); and the length of a step follows from what the targets still lack
-    (see ``steps``), so that no learning rate must be chosen and no correction overshoots. The targets are no part of
-    the training loss, whose label of them may be the mistake; of several targets, those that are right already are a
-    subset more, and the loss of the others is descended.
+    the targets' cross entropy along a gradient that is rewired so that the loss of other nodes does not rise, to first
+    order: of all of them (:func:`gre`), or of each of ``num_subsets`` disjoint subsets of them (:func:`gre_plus`). Four
+    things are not as published. The other nodes are not the training nodes alone, but all nodes of the graph: training
+    nodes keep their labels, and the rest what the model predicts for them now, which takes no label and is what is not
+    to change. Their gradients are taken anew in each step, not once before the first; the subsets follow the classes
+    (:func:`node_subsets`); and the length of a step follows from what the targets still lack (see ``steps``), so
+    that no learning rate must be chosen and no correction overshoots. The targets are none of the other nodes, since
+    their label or prediction may be the mistake; of several targets, those that are right already are a subset more,
+    and the loss of the wrong ones is descended.
 
     The model is changed in place. An edit that does not succeed, or ends with an error, leaves it as it was, bit for
     bit, and so does :meth:`Edit.undo`. Gradients of the user's own are not touched.
@@ -54,7 +56,7 @@ def edit(
         index: The node or nodes to correct, all in one edit.
         target: The class that each shall have, or one for all.
         method: ``"gre+"``, ``"gre"``, or ``"gd"``, plain gradient descent.
-        num_subsets: The number :math:`K` of training subsets of ``"gre+"``.
+        num_subsets: The number :math:`K` of subsets of ``"gre+"``.
         steps: In how many steps to get there, by the slope of the margin in each. More are taken where they do not
             suffice.
         max_steps: The number of steps after which the edit is given up.
@@ -105,10 +107,11 @@ def edit_sequence(
 ) -> list[Edit]:
     """Correct nodes one after another, each on the model that the edits before have left.
 
-    With ``"gre+"`` and ``"gre"``, an edit keeps the nodes that are corrected already, as it keeps the training subsets,
-    and has no success if one of them turns back; plain gradient descent knows nothing of them. The labels of the nodes
-    are not trusted: none of them is in a training subset. A node that cannot be corrected is an :class:`Edit` without
-    success, and the others are corrected all the same. Any other error, or an interruption, undoes all edits.
+    With ``"gre+"`` and ``"gre"``, an edit keeps the nodes that are corrected already, as it keeps the other nodes as
+    they were before the first edit, and has no success if one of them turns back; plain gradient descent knows nothing
+    of them. Neither labels nor predictions of the nodes are trusted: none of them is in a subset. A node that cannot be
+    corrected is an :class:`Edit` without success, and the others are corrected all the same. Any other error, or an
+    interruption, undoes all edits.
 
     Args:
         model: Here and below, as for :func:`edit`.
@@ -116,7 +119,7 @@ def edit_sequence(
         index: The nodes, in order.
         target: The class that each shall have, or one for all.
         method: ``"gre+"``, ``"gre"`` or ``"gd"``.
-        num_subsets: The number of training subsets of ``"gre+"``.
+        num_subsets: The number of subsets of ``"gre+"``.
         steps: The number of planned steps of each edit.
         max_steps: The number of steps after which one is given up.
 
@@ -129,7 +132,7 @@ def edit_sequence(
     settings = _Settings(method, num_subsets, steps, max_steps)
     done: list[Edit] = []
     with whole_or_nothing(model):
-        for request in _one_by_one(model, data, index, target, settings):
+        for request in _one_by_one(model, data, index, target, settings, in_sequence=True):
             done.append(_attempt(model, data, replace(request, before=_now(request), kept=_corrected(done)), settings))
     return done
 
@@ -149,11 +152,11 @@ def edit_independently(
 
     Args:
         model: Here and below, as for :func:`edit`. It is left as it was.
-        data: The graph; the label of none of the nodes is trusted.
+        data: The graph; the label of none of the nodes is trusted, if it is a training node.
         index: The nodes.
         target: The class that each shall have, or one for all.
         method: ``"gre+"``, ``"gre"`` or ``"gd"``.
-        num_subsets: The number of training subsets of ``"gre+"``.
+        num_subsets: The number of subsets of ``"gre+"``.
         steps: The number of planned steps of each edit.
         max_steps: The number of steps after which one is given up.
 
@@ -166,7 +169,7 @@ def edit_independently(
     settings = _Settings(method, num_subsets, steps, max_steps)
     done = []
     with whole_or_nothing(model):
-        for request in _one_by_one(model, data, index, target, settings):
+        for request in _one_by_one(model, data, index, target, settings, in_sequence=False):
             made = _attempt(model, data, request, settings)
             made.undo()
             done.append(replace(made, _changed=[]))
@@ -181,9 +184,13 @@ class _Settings:
     max_steps: int
 
 
-def _one_by_one(model: nn.Module, data: Data, index: Nodes, target: Nodes, settings: _Settings) -> list[Request]:
-    """A request for each node, none of which is a training node of another's."""
+def _one_by_one(
+    model: nn.Module, data: Data, index: Nodes, target: Nodes, settings: _Settings, *, in_sequence: bool
+) -> list[Request]:
+    """A request for each node; in a sequence, none keeps the present prediction of another one's node."""
     whole = check_request(model, data, index, target, **vars(settings))
+    if in_sequence:
+        whole = replace(whole, others=whole.others[~torch.isin(whole.others, whole.index)])
     pairs = zip(whole.index.split(1), whole.target.split(1), strict=True)
     return [replace(whole, index=node, target=label) for node, label in pairs]
 
@@ -215,8 +222,10 @@ def _edit(model: nn.Module, data: Data, request: Request, state: ModelState, set
     parameters = [each for each in model.parameters() if each.requires_grad and each.is_floating_point()]
     subsets: list[Tensor] = []
     if settings.method != "gd":
-        subsets = training_subsets(data.y, request.train, settings.num_subsets if settings.method == "gre+" else 1)
-    steps, success = descend(request, parameters, subsets, data.y, settings.steps, settings.max_steps)
+        count = settings.num_subsets if settings.method == "gre+" else 1
+        others = request.others[~torch.isin(request.others, request.index)]
+        subsets = node_subsets(request.labels, others, count)
+    steps, success = descend(request, parameters, subsets, settings.steps, settings.max_steps)
     if success and all(bool(parameter.isfinite().all()) for parameter in parameters):
         return _result(data, request, state, settings, steps, "")
     state.restore()

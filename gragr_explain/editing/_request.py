@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import (
     EditingError,
     InvalidArgumentError,
@@ -20,7 +21,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.history import class_log_probs
-from gragr_explain.inputs import check_data, check_index, check_number, forward_arguments, trial_errors
+from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
 from gragr_explain.labels import training_nodes
 
 Method = Literal["gre+", "gre", "gd"]
@@ -35,7 +36,9 @@ class Request:
         before: What they are now, without a graph of derivatives.
         index: The nodes to correct, each once, ``[num_targets]``.
         target: The class that each shall have, ``[num_targets]``.
-        train: The training nodes that are no targets, ``[num_train]``; none for plain gradient descent.
+        others: The nodes that have a class to keep, unless they are to be corrected, ``[num_others]``: all but training
+            nodes among the targets, whose label may be the mistake; none for plain gradient descent.
+        labels: That class, ``[num_nodes]``: of training nodes their label, of the rest what is predicted now.
         kept: Nodes that were corrected before and their classes, where there are some.
     """
 
@@ -43,7 +46,8 @@ class Request:
     before: Tensor
     index: Tensor
     target: Tensor
-    train: Tensor
+    others: Tensor
+    labels: Tensor
     kept: tuple[Tensor, Tensor] | None = None
 
 
@@ -55,22 +59,26 @@ def check_request(
     if method not in get_args(Method):
         raise InvalidArgumentError(f"expected a method of {', '.join(get_args(Method))}, got {method!r}")
     for name, number in (("num_subsets", num_subsets), ("steps", steps), ("max_steps", max_steps)):
-        check_number(name, number, whole=True)
-        if number < 1:
-            raise InvalidArgumentError(f"expected {name} of 1 or more, got {number}")
+        check_number(name, number, whole=True, least=1)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise EditingError("nothing can change: no parameter of the model requires_grad")
     predict = predictor(model, data)
     before = _predictions(predict, data)
     nodes, classes = check_targets(index, target, before)
-    train = nodes.new_empty(0) if method == "gd" else other_training_nodes(data, nodes, before.size(1))
-    needed = {"gre+": num_subsets, "gre": 1, "gd": 0}[method]
+    labels = before.argmax(-1)
+    if method == "gd":
+        return Request(predict, before, nodes, classes, nodes.new_empty(0), labels)
+    train = other_training_nodes(data, nodes, before.size(1))
+    needed = num_subsets if method == "gre+" else 1
     if train.numel() < needed:
         raise InvalidArgumentError(
             f"expected at least {needed} training nodes beside the targets for num_subsets={num_subsets}, "
             f"got {train.numel()}"
         )
-    return Request(predict, before, nodes, classes, train)
+    labels[train] = data.y[train]
+    trusted = ~data.train_mask
+    trusted[train] = True
+    return Request(predict, before, nodes, classes, trusted.nonzero().view(-1), labels)
 
 
 def predictor(model: nn.Module, data: Data) -> Callable[[], Tensor]:

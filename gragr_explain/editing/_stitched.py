@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import EditingError, UnsupportedModelError
 from gragr_explain.history import class_log_probs
 from gragr_explain.inputs import check_data, trial_output
@@ -33,7 +34,8 @@ class StitchedMLP(nn.Module):
         seed: Seed of its first weights; the global random state is left alone.
 
     Raises:
-        InvalidTypeError: If the graph is no :class:`~torch_geometric.data.Data`.
+        InvalidTypeError: If the graph is no :class:`~torch_geometric.data.Data`, or a number is none.
+        InvalidArgumentError: If one is out of range.
         InvalidGraphError: If it cannot be used.
         UnsupportedModelError: If the model cannot be called with it or returns no class scores.
 
@@ -49,6 +51,8 @@ class StitchedMLP(nn.Module):
     def __init__(self, model: nn.Module, data: Data, hidden_channels: int = 64, seed: int = 0) -> None:
         super().__init__()
         check_data(data)
+        check_number("hidden_channels", hidden_channels, whole=True, least=1)
+        check_number("seed", seed, whole=True, least=0)
         output = trial_output(model, data)
         if not isinstance(output, Tensor) or output.dim() != 2 or output.size(1) < 2:
             got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -68,35 +72,44 @@ class StitchedMLP(nn.Module):
         scores: Tensor = self.model(x, edge_index, **arguments) + self.mlp(x)
         return scores
 
-    def fit(self, data: Data, epochs: int = 100, lr: float = 0.01) -> StitchedMLP:
+    @torch.enable_grad()
+    def fit(self, data: Data, epochs: int = 100, lr: float = 0.01, weight_decay: float = 5e-4) -> StitchedMLP:
         """Train the MLP as EGNN does: on the training nodes' labels, and to leave the GNN's predictions as they are.
 
         The loss is the cross entropy on the training nodes, plus the Kullback-Leibler divergence from the GNN's
-        predictions for them; full-batch Adam.
+        predictions; full-batch Adam. EGNN takes the divergence for the training nodes alone and decays no weights. Here
+        it is for all nodes, whose predictions shall stay as much, and weights decay, since an MLP that knows its
+        training nodes by heart changes more of the other predictions in an edit.
 
         Args:
             data: The graph, with ``train_mask`` and ``y``.
             epochs: The number of epochs.
             lr: The learning rate.
+            weight_decay: The weight decay of Adam.
 
         Returns:
             Itself.
 
         Raises:
+            InvalidTypeError: If a number is none.
+            InvalidArgumentError: If one is out of range.
             InvalidGraphError: If there is no training node, or one has no class that the model knows.
             EditingError: If the loss is not finite.
         """
         check_data(data)
+        check_number("epochs", epochs, whole=True, least=0)
+        check_number("lr", lr, least=0)
+        check_number("weight_decay", weight_decay, least=0)
         scores = trial_output(self.model, data)
         train = training_nodes(data, scores.size(-1))
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
-        optimizer = torch.optim.Adam(self.mlp.parameters(), lr=lr)
-        own, y = class_log_probs(scores)[train], data.y[train]
+        optimizer = torch.optim.Adam(self.mlp.parameters(), lr=lr, weight_decay=weight_decay)
+        own, y = class_log_probs(scores), data.y[train]
         for _ in range(epochs):
             optimizer.zero_grad()
-            log_probs = class_log_probs(scores + self.mlp(data.x))[train]
-            loss = F.nll_loss(log_probs, y) + F.kl_div(log_probs, own, reduction="batchmean", log_target=True)
+            log_probs = class_log_probs(scores + self.mlp(data.x))
+            loss = F.nll_loss(log_probs[train], y) + F.kl_div(log_probs, own, reduction="batchmean", log_target=True)
             if not bool(loss.isfinite()):
                 raise EditingError("the loss of the stitched MLP became NaN or infinite")
             loss.backward()

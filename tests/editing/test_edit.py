@@ -15,7 +15,7 @@ from torch_geometric.nn import GCN
 
 from gragr_explain import GraGR
 from gragr_explain.datasets import load_dataset
-from gragr_explain.editing import StitchedMLP, edit, edit_independently, edit_sequence, training_subsets
+from gragr_explain.editing import StitchedMLP, edit, edit_independently, edit_sequence, node_subsets
 from gragr_explain.editing import _descent as descent
 from gragr_explain.errors import EditingError
 
@@ -59,10 +59,12 @@ def test_what_an_edit_reports_is_what_happened(gcn, data, wrong):
     assert done.drawdown == pytest.approx(accuracies[0] - accuracies[1])
 
 
-def test_a_rewired_step_keeps_every_training_subset_to_first_order(gcn, data, wrong, monkeypatch):
-    """Against finite differences: along each step of GRE+, no loss of a subset rises."""
+def test_a_rewired_step_keeps_every_subset_to_first_order(gcn, data, wrong, monkeypatch):
+    """Against finite differences: along each step of GRE+, no loss of a subset of the other nodes rises."""
     node = wrong[0]
-    subsets = training_subsets(data.y, data.train_mask.nonzero().view(-1), 5)
+    labels = scores(gcn, data).argmax(-1)
+    labels[data.train_mask] = data.y[data.train_mask]
+    subsets = node_subsets(labels, torch.tensor([each for each in range(90) if each != node]), 5)
     slopes, lowered = [], []
 
     def move(parameters, step):
@@ -74,7 +76,7 @@ def test_a_rewired_step_keeps_every_training_subset_to_first_order(gcn, data, wr
                     parameter.add_(size * step[part : part + parameter.numel()].view_as(parameter))
                     part += parameter.numel()
             output = scores(gcn.double(), data_double)
-            losses.append([F.cross_entropy(output[nodes], data.y[nodes]).item() for nodes in subsets])
+            losses.append([F.cross_entropy(output[nodes], labels[nodes]).item() for nodes in subsets])
             losses[-1].append(F.cross_entropy(output[node], data.y[node]).item())
         slopes.append([(b - a) / 1e-3 for a, b in zip(*losses, strict=True)])
         lowered.append(slopes[-1].pop() < 0)
@@ -123,6 +125,19 @@ def test_targets_are_no_part_of_what_is_kept(gcn, data):
     done.undo()
     edit(gcn, without, node, target, num_subsets=3)
     assert_same(weights, gcn)
+
+
+@pytest.mark.parametrize("method", ["gre+", "gre"])
+def test_only_the_labels_of_training_nodes_are_read(gcn, data, wrong, method):
+    node, target = wrong[0], int(data.y[wrong[0]])
+    weights = []
+    for labels in (data.y, data.y.where(data.train_mask, -1)):
+        unknown = copy.copy(data)
+        unknown.y = labels
+        done = edit(gcn, unknown, node, target, method=method)
+        weights.append(state_of(gcn))
+        done.undo()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_target_that_is_right_already_takes_no_step(gcn, data):
@@ -313,6 +328,25 @@ def test_a_stitched_mlp_starts_as_its_gnn_and_is_edited_alone(backbone, data):
             F.cross_entropy(scores(each, data)[data.train_mask], data.y[data.train_mask]) for each in (fitted, gnn)
         ]
     assert losses[0] < losses[1]
+    with torch.no_grad():
+        sizes = [
+            sum(float(each.norm()) for each in StitchedMLP(gnn, data).fit(data, weight_decay=decay).mlp.parameters())
+            for decay in (0, 0.1)
+        ]
+    assert sizes[1] < sizes[0]
+
+
+def test_a_stitched_mlp_leaves_predictions_without_a_label_as_they_are(gcn, data):
+    """The divergence from the GNN counts all nodes: with few training nodes, it holds the rest in place."""
+    data.train_mask = torch.arange(90) < 6
+    own = scores(gcn, data).log_softmax(-1)
+    fitted = StitchedMLP(gcn, data).fit(data, weight_decay=0)
+    changed = F.kl_div(scores(fitted, data).log_softmax(-1), own, reduction="none", log_target=True).sum(1)
+    free = StitchedMLP(gcn, data)  # as if there were no node but those of training
+    train = data.subgraph(data.train_mask)
+    free.fit(train, weight_decay=0)
+    changed_freely = F.kl_div(scores(free, data).log_softmax(-1), own, reduction="none", log_target=True).sum(1)
+    assert changed[~data.train_mask].mean() < 0.5 * changed_freely[~data.train_mask].mean()
 
 
 def test_a_zero_model_can_be_edited(data):

@@ -36,10 +36,10 @@ BAD = {
     "too few classes": ({"index": [0, 1, 2], "target": [0, 1]}, InvalidArgumentError, "each of 3, got 2"),
     "contradicting targets": ({"index": [4, 4], "target": [0, 1]}, InvalidArgumentError, "node 4 shall be 0 and 1"),
     "an unknown method": ({"method": "enn"}, InvalidArgumentError, "got 'enn'"),
-    "no subset": ({"num_subsets": 0}, InvalidArgumentError, "num_subsets of 1 or more, got 0"),
+    "no subset": ({"num_subsets": 0}, InvalidArgumentError, "num_subsets of at least 1, got 0"),
     "half a subset": ({"num_subsets": 2.5}, InvalidTypeError, "num_subsets as an integer, got 2.5"),
-    "no step": ({"max_steps": 0}, InvalidArgumentError, "max_steps of 1 or more"),
-    "no planned step": ({"steps": 0}, InvalidArgumentError, "steps of 1 or more"),
+    "no step": ({"max_steps": 0}, InvalidArgumentError, "max_steps of at least 1"),
+    "no planned step": ({"steps": 0}, InvalidArgumentError, "steps of at least 1"),
     "more subsets than training nodes": ({"num_subsets": 80}, InvalidArgumentError, "at least 80 training nodes"),
 }
 
@@ -142,14 +142,13 @@ def test_a_model_without_a_path_to_change(used, method, data):
 
 
 def test_a_target_that_a_training_node_contradicts(data):
-    """Node 0 looks exactly like a training node of the other class: no step corrects it and keeps that."""
+    """Node 0 looks exactly like all other nodes, which are of another class: no step corrects it and keeps those."""
     torch.manual_seed(0)
     model = nn.Linear(8, 2)
     y = data.y.clamp(max=1)
     contradicting = copy.copy(data)
     contradicting.y, contradicting.train_mask = y.clone(), torch.zeros(90).bool()
-    contradicting.x = data.x.clone()
-    contradicting.x[1] = contradicting.x[0]
+    contradicting.x = data.x[:1].expand(90, -1)
     was = int(model(contradicting.x)[0].argmax())
     contradicting.y[1], contradicting.train_mask[1] = was, True
     before = state_of(model)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gragr_explain.editing import _rewiring as rewiring
-from gragr_explain.editing import gre, gre_plus, training_subsets
+from gragr_explain.editing import gre, gre_plus, node_subsets
 from gragr_explain.errors import EditingError
 
 
@@ -116,9 +116,9 @@ def test_subsets_are_disjoint_equal_and_in_the_order_of_classes(labels, drawn):
     y = torch.tensor(labels)
     nodes = torch.tensor(drawn.draw(st.lists(st.integers(0, len(labels) - 1), min_size=1, unique=True)))
     count = drawn.draw(st.integers(1, len(nodes)))
-    parts = training_subsets(y, nodes, count)
+    parts = node_subsets(y, nodes, count)
     assert sorted(torch.cat(parts).tolist()) == sorted(nodes.tolist())
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     for first, second in pairwise(parts):
         assert int(y[first].max()) <= int(y[second].min())
-    assert all(torch.equal(a, b) for a, b in zip(parts, training_subsets(y, nodes, count), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(parts, node_subsets(y, nodes, count), strict=True))
