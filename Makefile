@@ -18,7 +18,7 @@ demo: $(VENV)/.for-demo
 	@$(BIN)/gragr-explain demo --out demo
 
 test: $(VENV)/.for-test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.for-lint
 	@$(BIN)/ruff check $(CHECKED)
