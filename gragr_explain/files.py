@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from gragr_explain.errors import OutputError
+from gragr_explain.errors import InvalidTypeError, OutputError
 
 _RANDOM_BYTES = 4
+
+
+def as_path(place: str | os.PathLike[str]) -> Path:
+    """A folder or file that is named by a string or a path.
+
+    Raises:
+        InvalidTypeError: If it is neither.
+    """
+    if not isinstance(place, str | os.PathLike):
+        raise InvalidTypeError(f"expected a path as a string or a path-like object, got {place!r}")
+    return Path(place)
 
 
 def check_writable(folder: str | os.PathLike[str]) -> Path:
@@ -28,6 +36,7 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
         The folder, as a :class:`~pathlib.Path`.
 
     Raises:
+        InvalidTypeError: The folder is neither a string nor a path.
         OutputError: The folder cannot be created, is not a folder, or cannot be written to.
 
     Example:
@@ -36,7 +45,7 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
         ...     check_writable(Path(folder) / "new").is_dir()
         True
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _beside(folder / "probe")
@@ -117,14 +126,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def fingerprint(meta: dict[str, Any], payload: bytes) -> str:
-    """What tells a pair of files, a description in JSON and its tensors, from any other; its own ``sha256`` left out.
-
-    Example:
-        >>> fingerprint({"version": 1}, b"...") == fingerprint({"version": 1, "sha256": "b5c0"}, b"...")
-        True
-    """
-    described = json.dumps({key: value for key, value in meta.items() if key != "sha256"}, sort_keys=True)
-    return hashlib.sha256(described.encode() + payload).hexdigest()

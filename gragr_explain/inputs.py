@@ -1,21 +1,19 @@
-"""What the package is handed, checked once at the edge: numbers, graphs, indices, and what a forward pass takes."""
+"""What the package is handed, checked once at the edge: graphs, indices, and what a forward pass takes."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import (
     GragrError,
-    InvalidArgumentError,
     InvalidGraphError,
     InvalidIndexError,
     InvalidTypeError,
@@ -24,20 +22,6 @@ from gragr_explain.errors import (
 from gragr_explain.field import check_edges
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
-
-
-def check_number(name: str, value: Any, *, whole: bool = False, least: float | None = None) -> None:
-    """Check that an argument is a number and, where there is a ``least``, that it is finite and not below that.
-
-    Raises:
-        InvalidTypeError: If it is no number, or no integer where one is wanted.
-        InvalidArgumentError: If it is out of range.
-    """
-    kinds: Any = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")
-    if least is not None and not least <= value < math.inf:
-        raise InvalidArgumentError(f"expected {name} of at least {least}, got {value}")
 
 
 def check_graph(x: Tensor, edge_index: Tensor) -> None:
@@ -177,6 +161,7 @@ def trial_errors(x: Tensor, call: str = "model(x, edge_index)", subject: str = "
 @torch.no_grad()
 def trial_output(model: nn.Module, data: Data) -> Any:
     """What a model returns for a graph in evaluation mode; its mode is put back. Raises as :func:`trial_errors`."""
+    check_type("model", model, nn.Module)
     was_training = model.training
     model.eval()
     try:

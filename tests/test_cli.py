@@ -191,7 +191,7 @@ def test_bad_input_to_train(place, fails, tmp_path):
     taken = tmp_path / "taken"
     taken.write_text("")
     assert "unknown model 'GNC'" in fails("train", graph, "--model", "GNC")
-    assert "at least 1 epoch" in fails("train", graph, "--epochs", 0, "--out", tmp_path / "out")
+    assert "epochs of at least 1" in fails("train", graph, "--epochs", 0, "--out", tmp_path / "out")
     assert "taken" in fails("train", graph, "--out", taken / "out")
     assert "there is no file" in fails("train", tmp_path / "missing.pt")
     assert taken.read_text() == ""

@@ -12,7 +12,8 @@ import gragr_explain
 ROOT = Path(gragr_explain.__file__).parent
 LAYERS = [
     {"errors"},
-    {"files", "field"},
+    {"files", "arguments"},
+    {"field", "pairs"},
     {"inputs"},
     {"labels"},
     {"history"},

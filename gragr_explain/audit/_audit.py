@@ -11,7 +11,7 @@ from torch import nn
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from gragr_explain.audit._checks import check_audit, check_names
+from gragr_explain.audit._checks import check_audit, names_of
 from gragr_explain.audit._evidence import Outside, evidence
 from gragr_explain.audit._facts import Facts
 from gragr_explain.audit._folds import FOLDS, HeldOut, split, train_folds
@@ -86,7 +86,7 @@ def audit(
         (7, 1)
     """
     history, num_classes = check_audit(trained, data, epochs, seed)
-    names = check_names(class_names, num_classes)
+    names = names_of(class_names, num_classes)
     known, was_training = data.train_mask, trained.training
     graph = GraphOperator(message_edges(trained, data.edge_index), data.x.size(0))
     retraining = Retraining(trained, data, history, epochs or history.num_steps, lr, weight_decay)

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from torch import nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_names, check_number
 from gragr_explain.errors import (
     HistoryError,
     HistoryMismatchError,
-    InvalidArgumentError,
     InvalidGraphError,
-    InvalidTypeError,
     UnsupportedModelError,
 )
 from gragr_explain.history import GradientHistory, find_history, message_passing_layers, recorded_weights
-from gragr_explain.inputs import check_data, check_number
+from gragr_explain.inputs import check_data
 from gragr_explain.labels import class_scores, mask_of, training_nodes
 
 LEAST = 20
@@ -37,12 +36,9 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     """
     message_passing_layers(model)
     check_data(data)
-    for name, number in (("epochs", 1 if epochs is None else epochs), ("seed", seed)):
-        check_number(name, number, whole=True)
-    if epochs is not None and epochs < 1:
-        raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
-    if not 0 <= seed < 2**32:
-        raise InvalidArgumentError(f"expected a seed in [0, 2**32), got {seed}")
+    if epochs is not None:
+        check_number("epochs", epochs, whole=True, least=1)
+    check_number("seed", seed, whole=True, within=f"[0, {2**32})")
     num_nodes = data.x.size(0)
     list(recorded_weights(model))
     history = find_history(model)
@@ -66,7 +62,7 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     return history, scores.size(1)
 
 
-def check_names(class_names: Sequence[str] | None, num_classes: int) -> list[str]:
+def names_of(class_names: Sequence[str] | None, num_classes: int) -> list[str]:
     """The name of each class, its number where it has none.
 
     Raises:
@@ -75,8 +71,5 @@ def check_names(class_names: Sequence[str] | None, num_classes: int) -> list[str
     """
     if class_names is None:
         return [f"class {label}" for label in range(num_classes)]
-    if isinstance(class_names, str) or not isinstance(class_names, Sequence):
-        raise InvalidTypeError(f"expected class_names as a sequence of names, got {class_names!r}")
-    if len(class_names) != num_classes:
-        raise InvalidArgumentError(f"expected {num_classes} class_names, got {len(class_names)}")
+    check_names("class_names", class_names, num_classes)
     return list(map(str, class_names))

@@ -100,10 +100,10 @@ _SAY = {
 
 
 def _shares(facts: Facts, shares: Tensor, node: int) -> str:
-    """The share of the class in question, and of the best other one."""
+    """The share of the class in question, which is a reason to doubt it also where it is the largest, and another's."""
     other = int(shares.scatter(0, facts.label[node : node + 1], -1.0).argmax())
-    own = float(shares[facts.label[node]])
-    return f"{_name(facts, node)} {own:.0%}, {facts.class_names[other]} {float(shares[other]):.0%}"
+    own, most = float(shares[facts.label[node]]), float(shares[other])
+    return f"{_name(facts, node)} {'only ' if own > most else ''}{own:.0%}, {facts.class_names[other]} {most:.0%}"
 
 
 def _name(facts: Facts, node: int) -> str:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import InvalidArgumentError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.training import TABLE_5
 
 
@@ -33,12 +34,15 @@ def build_model(
         dropout: The probability of dropout.
 
     Raises:
-        InvalidArgumentError: If the name is unknown.
+        InvalidTypeError: If the name is no string, or a number none.
+        InvalidArgumentError: If the name is unknown, or a number out of range.
 
     Example:
         >>> build_model("gcn", in_channels=64, out_channels=10)
         GCN(64, 10, num_layers=2)
     """
+    if not isinstance(name, str):
+        raise InvalidTypeError(f"expected the name of a model, got {name!r}")
     names = {known.lower(): known for known in TABLE_5}
     if name.lower() not in names:
         close = difflib.get_close_matches(name.lower(), names, n=1)
@@ -46,13 +50,17 @@ def build_model(
         raise InvalidArgumentError(f"unknown model {name!r}: expected one of {', '.join(TABLE_5)}{hint}")
     kind = names[name.lower()]
     defaults = TABLE_5[kind]
-    model: BasicGNN = getattr(pyg, kind)(
-        in_channels=in_channels,
-        hidden_channels=defaults.hidden_channels if hidden_channels is None else hidden_channels,
-        num_layers=defaults.num_layers if num_layers is None else num_layers,
-        out_channels=out_channels,
-        dropout=defaults.dropout if dropout is None else dropout,
-    )
+    sizes = {
+        "in_channels": in_channels,
+        "hidden_channels": defaults.hidden_channels if hidden_channels is None else hidden_channels,
+        "num_layers": defaults.num_layers if num_layers is None else num_layers,
+        "out_channels": out_channels,
+    }
+    for size, number in sizes.items():
+        check_number(size, number, whole=True, least=1)
+    dropout = defaults.dropout if dropout is None else dropout
+    check_number("dropout", dropout, within="[0, 1]")
+    model: BasicGNN = getattr(pyg, kind)(**sizes, dropout=dropout)
     return model
 
 

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from gragr_explain import __version__
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.checkpoint._backbone import build_model, rebuild_arguments
 from gragr_explain.errors import CheckpointError, OutputError
-from gragr_explain.files import atomic, check_writable
+from gragr_explain.files import as_path, atomic, check_writable
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import GraGR, Hyperparameters, Switches
 
@@ -54,6 +55,8 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         UnsupportedModelError: If the model is none that :func:`build_model` makes.
         OutputError: If the folder cannot be written.
     """
+    check_type("trained", trained, GraGR)
+    check_number("split", split, whole=True)
     arguments = rebuild_arguments(trained.model)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in trained.state_dict().items()}
     payload = save(weights)
@@ -65,7 +68,7 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         "settings": asdict(trained.settings),
         "switches": asdict(trained.switches),
         "auxiliary_weight": trained.auxiliary_weight,
-        "dataset": dataset,
+        "dataset": str(dataset),
         "split": split,
         "history": trained.history is not None,
         "sha256": hashlib.sha256(payload).hexdigest(),
@@ -89,7 +92,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: If the folder is missing, not complete, damaged, foreign, or written by a newer version.
         HistoryError: If the history in it is.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     manifest = _read_manifest(folder)
     payload = _read(folder / _WEIGHTS)
     if hashlib.sha256(payload).hexdigest() != manifest.get("sha256"):

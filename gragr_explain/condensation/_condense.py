@@ -15,18 +15,18 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from gragr_explain.arguments import check_number
 from gragr_explain.condensation._condensation import Condensation
 from gragr_explain.condensation._damping import smooth_features
-from gragr_explain.condensation._files import read_pair, write_pair
 from gragr_explain.condensation._modalities import Modality, modality_features
 from gragr_explain.condensation._selection import check_classes, class_sizes, draw_nodes
 from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
 from gragr_explain.errors import CheckpointError, InvalidTypeError
 from gragr_explain.files import check_writable
-from gragr_explain.inputs import check_number
+from gragr_explain.pairs import read_pair, write_pair
 
-_CHECKPOINT, _CHECKPOINT_FORMAT = "condensation", "gragr-explain condensation"
+_CHECKPOINT = "condensation", "gragr-explain condensation", 1
 
 
 def condense(
@@ -145,7 +145,7 @@ def condense(
             condensation.run_epoch()
             if folder is not None:
                 content = {"made_with": made_with, "epoch": condensation.epoch, "curves": condensation.curves}
-                write_pair(folder, _CHECKPOINT, _CHECKPOINT_FORMAT, condensation.state(), content)
+                write_pair(folder, *_CHECKPOINT, condensation.state(), content)
             bar.set_postfix(distance=f"{condensation.curves['loss'][-1]:.3f}", refresh=False)
             bar.update()
     return _finished(condensation, {**made_with, "epochs": epochs, "begun_as": begun_as.tolist()})
@@ -185,9 +185,9 @@ def _resume(condensation: Condensation, folder: Path, made_with: dict[str, Any],
     Raises:
         CheckpointError: If it is another one, one of more epochs, or damaged.
     """
-    if not (folder / f"{_CHECKPOINT}.json").is_file():
+    if not (folder / f"{_CHECKPOINT[0]}.json").is_file():
         return
-    tensors, content = read_pair(folder, _CHECKPOINT, _CHECKPOINT_FORMAT)
+    tensors, content = read_pair(folder, *_CHECKPOINT, CheckpointError)
     known = content.get("made_with")
     if not isinstance(known, dict) or json.dumps(known, sort_keys=True) != json.dumps(made_with, sort_keys=True):
         names = [name for name, value in made_with.items() if not isinstance(known, dict) or known.get(name) != value]

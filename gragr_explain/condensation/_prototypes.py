@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_names, check_number, check_type
 from gragr_explain.condensation._matching import propagate
 from gragr_explain.condensation._modalities import modality_features
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import hidden_representation
-from gragr_explain.inputs import check_number
 from gragr_explain.labels import labels_of
 
 _SHADES = ("#2563a8", "#b9cbe3")
@@ -130,6 +130,7 @@ def _representation(data: Data, model: nn.Module | None) -> Tensor:
     if model is None:
         hidden = propagate(data.x, data.edge_index, data.get("edge_weight"))
     else:
+        check_type("model", model, nn.Module)
         was_training = model.training
         model.eval()
         try:
@@ -153,6 +154,7 @@ def _check_pair(condensed: Data, data: Data) -> None:
 def _names(kind: str, names: Sequence[str] | None, count: int) -> list[str]:
     if names is None:
         return [str(place) for place in range(count)]
+    check_names(f"{kind}_names", names)
     if len(names) < count:
         raise InvalidArgumentError(f"expected {count} {kind} names, got {len(names)}")
     return [str(name) for name in names]

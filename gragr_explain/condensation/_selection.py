@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
-from gragr_explain.inputs import check_number
 from gragr_explain.labels import labels_of, mask_of
 
 
@@ -53,9 +53,7 @@ def class_sizes(labels: Tensor, num_nodes: int, ratio: float) -> Tensor:
         >>> class_sizes(torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), num_nodes=50, ratio=0.1)
         tensor([3, 1, 1])
     """
-    check_number("a ratio", ratio)
-    if not 0 < ratio < 1:
-        raise InvalidArgumentError(f"expected a ratio in (0, 1), got {ratio}")
+    check_number("a ratio", ratio, within="(0, 1)")
     total = round(ratio * num_nodes)
     share = torch.bincount(labels).double()
     share = total * share / share.sum()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from gragr_explain.errors import InvalidArgumentError
-from gragr_explain.inputs import check_number
+from gragr_explain.arguments import check_number
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,4 @@ class CondensationSettings:
         for name, least in (("hops", 0), ("outer_steps", 1), ("inner_steps", 0), ("batch_size", 1)):
             check_number(name, getattr(self, name), whole=True, least=least)
         for name in ("lr_feat", "lr_adj", "lr_model", "damping"):
-            value: float = getattr(self, name)
-            check_number(name, value)
-            if not 0 <= float(value) < math.inf:
-                raise InvalidArgumentError(f"expected {name} in [0, inf), got {value}")
+            check_number(name, getattr(self, name), least=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.context._psi import FEATURES, ROLES, psi_features
 from gragr_explain.field import Graph, alignment, neighbour_mean, prepare
 
@@ -58,6 +59,7 @@ class GradientContext:
 
     def role(self, node: int) -> str | None:
         """A node's role by eq. 22, ``None`` where it is undefined."""
+        check_number("node", node, whole=True, within=f"[0, {self.num_nodes})")
         column = FEATURES.index("role")
         return ROLES[float(self.psi[node, column])] if bool(self.valid[node, column]) else None
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.context._curvature import Curvature
 from gragr_explain.context._influence_input import (
     asked_classes,
@@ -50,6 +51,8 @@ class Influences:
         return [(node, score) for node, score in self._extreme(row, count, largest=False) if score < 0]
 
     def _extreme(self, row: int, count: int, *, largest: bool) -> list[tuple[int, float]]:
+        check_number("row", row, whole=True, within=f"[0, {self.index.numel()})")
+        check_number("count", count, whole=True, least=0)
         order = self.scores[row].argsort(descending=largest, stable=True)[:count]
         return list(zip(self.train[order].tolist(), self.scores[row, order].tolist(), strict=True))
 

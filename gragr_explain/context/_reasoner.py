@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gragr_explain.arguments import check_number
 from gragr_explain.context._psi import FEATURES
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 
@@ -50,6 +51,11 @@ class Reasoner(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        sizes = {"hidden_channels": hidden_channels, "embedding_channels": embedding_channels, "width": width}
+        for name, size in sizes.items():
+            check_number(name, size, whole=True, least=1)
+        check_number("num_classes", num_classes, whole=True, least=0)
+        check_number("seed", seed, whole=True, least=0)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
             self.first = nn.Linear(len(FEATURES), width)
@@ -121,6 +127,8 @@ class Reasoner(nn.Module):
         Raises:
             InvalidGraphError: If a shape does not fit, or there is a class that is not one of ``num_classes``.
         """
+        check_number("epochs", epochs, whole=True, least=0)
+        check_number("lr", lr, least=0)
         _check_psi(psi, valid)
         self._check_goals(psi.size(0), hidden, target)
         psi, hidden = psi.detach(), hidden.detach()

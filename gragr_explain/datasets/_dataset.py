@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError
 
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -80,8 +81,7 @@ def draw_split(y: Tensor, seed: int) -> dict[str, Tensor]:
         >>> {name: int(mask.sum()) for name, mask in draw_split(torch.arange(100) % 2, seed=0).items()}
         {'train_mask': 60, 'val_mask': 20, 'test_mask': 20}
     """
-    if seed < 0:
-        raise InvalidArgumentError(f"expected a split of 0 or more, got {seed}")
+    check_number("a split", seed, whole=True, least=0)
     generator = torch.Generator().manual_seed(seed)
     masks = {name: torch.zeros_like(y, dtype=torch.bool) for name in MASKS}
     for label in y[y >= 0].unique():

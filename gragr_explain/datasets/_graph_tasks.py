@@ -11,11 +11,12 @@ import torch_geometric.datasets as pyg
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
+from gragr_explain.arguments import check_number
 from gragr_explain.datasets._graph_properties import PROPERTIES, graph_properties
 from gragr_explain.datasets._molecules import atom_features, read_molecules, scaffold_split
 from gragr_explain.datasets._named import Source, _read
 from gragr_explain.errors import DatasetError, InvalidArgumentError, InvalidTypeError
-from gragr_explain.inputs import check_number
+from gragr_explain.files import as_path
 
 
 def _tu(name: str) -> Source:
@@ -82,10 +83,9 @@ def load_graph_tasks(name: str, root: str | os.PathLike[str] | None = None, *, s
     if not isinstance(name, str):
         raise InvalidTypeError(f"expected the name of a data set, got {type(name).__name__}")
     check_number("split", split, whole=True)
-    key, folder = name.lower(), None if root is None else Path(root)
+    key, folder = name.lower(), None if root is None else as_path(root)
     if key in _TU:
-        if split < 0:
-            raise InvalidArgumentError(f"expected a split of 0 or more, got {split}")
+        check_number("a split", split, least=0)
         graphs = list(_read(_TU[key], folder))
         together = Batch.from_data_list(graphs)
         properties = graph_properties(together.x.argmax(1), together.edge_index, together.batch)

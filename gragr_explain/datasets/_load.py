@@ -6,12 +6,13 @@ import difflib
 import os
 from pathlib import Path
 
+from gragr_explain.arguments import check_number
 from gragr_explain.datasets._dataset import GraphDataset
 from gragr_explain.datasets._digits import digits
 from gragr_explain.datasets._file import SUFFIXES, read_file
 from gragr_explain.datasets._named import SOURCES, named
 from gragr_explain.errors import DatasetError, InvalidTypeError
-from gragr_explain.inputs import check_number
+from gragr_explain.files import as_path
 
 DATASETS = ("digits", *(source.name for source in SOURCES.values()))
 """The names that :func:`load_dataset` knows; upper and lower case are the same to it."""
@@ -60,7 +61,7 @@ def load_dataset(
     if key == "digits":
         return digits(split)
     if key in SOURCES:
-        return named(SOURCES[key], None if root is None else Path(root), split)
+        return named(SOURCES[key], None if root is None else as_path(root), split)
     close = difflib.get_close_matches(key, [known.lower() for known in DATASETS], n=1)
     hint = f"; did you mean {next(known for known in DATASETS if known.lower() == close[0])}?" if close else ""
     raise DatasetError(

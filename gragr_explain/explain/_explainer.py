@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
 
+from gragr_explain.arguments import check_names, check_number
 from gragr_explain.context import Influences, TrainedOn
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
@@ -31,7 +32,7 @@ from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage
 from gragr_explain.history import GradientHistory, find_history
-from gragr_explain.inputs import check_graph, check_index, check_number
+from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
 EVIDENCE = ("supports", "uses")
@@ -113,7 +114,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         node_names: Names of the nodes, for rationales. A name that several nodes have gets the node's number.
 
     Raises:
-        InvalidTypeError: If ``history`` is no history, ``train_data`` no graph, or ``writer`` cannot be called.
+        InvalidTypeError: If ``history`` is no history, ``train_data`` no graph, names are no sequence, or
+            ``writer`` cannot be called.
         InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` negative, or ``evidence`` or
             ``scope`` unknown.
 
@@ -153,11 +155,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"expected a GradientHistory, False or None, got {type(history).__name__}")
         if evidence not in EVIDENCE:
             raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
-        check_number("search_edges", search_edges, whole=True)
-        if search_edges < 0:
-            raise InvalidArgumentError(f"expected search_edges of at least 0, got {search_edges}")
-        if not 0 <= history_weight <= 1:
-            raise InvalidArgumentError(f"expected history_weight in [0, 1], got {history_weight}")
+        check_number("search_edges", search_edges, whole=True, least=0)
+        check_number("history_weight", history_weight, within="[0, 1]")
         if not (train_data is None or isinstance(train_data, Data)):
             raise InvalidTypeError(
                 f"expected train_data as a torch_geometric.data.Data, got {type(train_data).__name__}"
@@ -166,6 +165,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"expected a writer of rationales to be callable, got {type(writer).__name__}")
         if scope not in ("ego", "graph"):
             raise InvalidArgumentError(f"expected scope 'ego' or 'graph', got {scope!r}")
+        for name, names in (("class_names", class_names), ("feature_names", feature_names), ("node_names", node_names)):
+            if names is not None:
+                check_names(name, names)
         self.history = history
         self.evidence = evidence
         self.search_edges = search_edges
@@ -261,8 +263,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         if self.feature_names is not None and len(self.feature_names) < x[0].numel():
             raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(self.feature_names)}")
-        if self.node_names is not None and len(self.node_names) != x.size(0):
-            raise InvalidArgumentError(f"expected {x.size(0)} node_names, got {len(self.node_names)}")
+        if self.node_names is not None:
+            check_names("node_names", self.node_names, x.size(0))
         history = find_history(model) if self.history is None else self.history or None
         explanation_type = self.explainer_config.explanation_type
         sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]

@@ -11,6 +11,7 @@ from torch_geometric.explain import Explainer
 from torch_geometric.explain.config import ModelTaskLevel
 from tqdm.auto import tqdm
 
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._many_graphs import explain_graphs
@@ -178,6 +179,7 @@ def _checked_algorithm(
     explainer: Explainer, levels: Sequence[ModelTaskLevel], options: dict[str, int]
 ) -> GradientContextExplainer:
     """The algorithm of an explainer of outputs at one of these levels, where all options are positive."""
+    check_type("explainer", explainer, Explainer)
     algorithm, level = explainer.algorithm, explainer.model_config.task_level
     if not isinstance(algorithm, GradientContextExplainer):
         raise InvalidTypeError(f"expected an Explainer with a GradientContextExplainer, got {algorithm}")
@@ -186,8 +188,7 @@ def _checked_algorithm(
         got = f"got one of task level {level.value!r}"
         raise InvalidArgumentError(f"expected an Explainer of a {expected} model, {got}")
     for name, number in options.items():
-        if number < 1:
-            raise InvalidArgumentError(f"expected {name} of at least 1, got {number}")
+        check_number(name, number, whole=True, least=1)
     return algorithm
 
 

@@ -13,7 +13,7 @@ from torch_geometric.explain.config import ModelTaskLevel
 from torch_geometric.nn import MessagePassing
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.arguments import check_number
 from gragr_explain.explain._copies import (
     Computation,
     cut,
@@ -91,8 +91,7 @@ class OcclusionExplainer(EdgeAlgorithm):
 
     def __init__(self, level: str = "input", *, memory_mb: int = 512, progress: bool = True) -> None:
         super().__init__(level)
-        if memory_mb < 1:
-            raise InvalidArgumentError(f"expected memory_mb of at least 1, got {memory_mb}")
+        check_number("memory_mb", memory_mb, whole=True, least=1)
         self.memory_mb = memory_mb
         self.progress = progress
 

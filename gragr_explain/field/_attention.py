@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field._edges import edge_dot
 from gragr_explain.field._graph import Graph, GraphOperator, prepare
@@ -41,6 +42,7 @@ def gradient_attention(field: Tensor, graph: Graph, beta: float = 1.0, edge_weig
         >>> gradient_attention(field, torch.tensor([[1, 2], [0, 0]]))
         tensor([0.8808, 0.1192])
     """
+    check_number("beta", beta)
     if field.dim() == 2:
         field = field.unsqueeze(0)
     if field.dim() != 3 or field.size(0) == 0:

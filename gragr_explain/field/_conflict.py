@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import InvalidGraphError
 
 
 def alignment(field: Tensor, context: Tensor) -> Tensor:
@@ -61,10 +62,8 @@ def detect_conflicts(field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_c
         >>> detect_conflicts(field, neighbour_mean(field, edge_index))
         tensor([ True, False, False])
     """
-    if not tau_mag >= 0:
-        raise InvalidArgumentError(f"expected tau_mag of at least 0, got {tau_mag}")
-    if not -1 <= tau_cos <= 1:
-        raise InvalidArgumentError(f"expected tau_cos in [-1, 1], got {tau_cos}")
+    check_number("tau_mag", tau_mag, within="[0, inf]")
+    check_number("tau_cos", tau_cos, within="[-1, 1]")
     loud = torch.linalg.vector_norm(field, dim=-1) > tau_mag
     return loud & (alignment(field, context) < tau_cos)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidGraphError, InvalidTypeError
 
 
@@ -191,6 +192,7 @@ def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None =
         raise InvalidTypeError(f"expected an edge_index of torch.int64, got {got}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise InvalidGraphError(f"expected an edge_index of shape [2, num_edges], got {list(edge_index.shape)}")
+    check_number("num_nodes", num_nodes, whole=True, least=0)
     if edge_index.numel() > 0:
         low, high = int(edge_index.min()), int(edge_index.max())
         if low < 0 or high >= num_nodes:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gragr_explain.errors import InvalidArgumentError, TrainingError
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import TrainingError
 from gragr_explain.field._graph import Graph, GraphOperator, prepare
 from gragr_explain.field._neighbours import neighbour_sum
 
@@ -47,8 +48,7 @@ def jacobi_smooth(
         >>> jacobi_smooth(field, edge_index, lambda_smooth=1.0, iterations=50).view(-1)
         tensor([0.6667, 0.3333])
     """
-    if iterations < 0:
-        raise InvalidArgumentError(f"expected iterations of at least 0, got {iterations}")
+    check_number("iterations", iterations, whole=True, least=0)
     graph = _system(field, graph, lambda_smooth, edge_weight)
     inverse_diagonal = 1 / (1 + lambda_smooth * graph.strength.to(field.dtype).unsqueeze(-1))
     start, pull = field * inverse_diagonal, lambda_smooth * inverse_diagonal
@@ -92,17 +92,14 @@ def conjugate_gradient_smooth(
         >>> conjugate_gradient_smooth(field, edge_index, lambda_smooth=1.0).view(-1)
         tensor([0.6667, 0.3333])
     """
-    if not tolerance > 0:
-        raise InvalidArgumentError(f"expected a tolerance above 0, got {tolerance}")
-    if max_iterations < 0:
-        raise InvalidArgumentError(f"expected max_iterations of at least 0, got {max_iterations}")
+    check_number("tolerance", tolerance, within="(0, inf)")
+    check_number("max_iterations", max_iterations, whole=True, least=0)
     graph = _system(field, graph, lambda_smooth, edge_weight)
     return _Solve.apply(field, graph, lambda_smooth, tolerance, max_iterations)
 
 
 def _system(field: Tensor, graph: Graph, lambda_smooth: float, edge_weight: Tensor | None) -> GraphOperator:
-    if not lambda_smooth >= 0:
-        raise InvalidArgumentError(f"expected lambda_smooth of at least 0, got {lambda_smooth}")
+    check_number("lambda_smooth", lambda_smooth, least=0)
     return prepare(field, graph, edge_weight).undirected
 
 

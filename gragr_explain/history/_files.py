@@ -1,25 +1,22 @@
-"""A gradient history as files: tensors as safetensors, the rest as JSON, written so that neither is ever half there."""
+"""A gradient history as files."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from gragr_explain.errors import HistoryError
-from gragr_explain.files import atomic, check_writable, fingerprint
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._running import FieldRecord, Trajectory
+from gragr_explain.pairs import read_pair, write_pair
 
 FORMAT = "gragr-explain history"
 VERSION = 1
-_TENSORS, _META = "history.safetensors", "history.json"
+_STEM = "history"
 _RECORD_TENSORS = [entry.name for entry in dataclass_fields(FieldRecord) if entry.name != "count"]
 
 
@@ -36,33 +33,23 @@ def save_history(history: GradientHistory, folder: Path) -> None:
         tensors |= {f"weights/{step}/{key}": value for key, value in weights.items()}
     if history.conflict_count is not None:
         tensors["conflict_count"] = history.conflict_count
-    payload = save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
-    meta = {
-        "format": FORMAT,
-        "version": VERSION,
+    content = {
         "num_nodes": history.num_nodes,
         "num_steps": history.num_steps,
         "counts": {name: record.count for name, record in history.fields.items()},
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
     }
-    meta["sha256"] = fingerprint(meta, payload)
-    check_writable(folder)
-    with atomic(folder / _TENSORS, folder / _META) as (tensor_file, meta_file):
-        tensor_file.write_bytes(payload)
-        meta_file.write_text(json.dumps(meta, indent=1))
+    write_pair(folder, _STEM, FORMAT, VERSION, tensors, content)
 
 
 def load_history(folder: Path, device: torch.device) -> GradientHistory:
     """Read a history; see :meth:`GradientHistory.load`."""
-    meta, payload = _read_meta(folder), _read(folder / _TENSORS)
-    if fingerprint(meta, payload) != meta.get("sha256"):
-        raise HistoryError(f"the gradient history in {folder} is damaged: {_TENSORS} does not match {_META}")
+    tensors, meta = read_pair(folder, _STEM, FORMAT, VERSION, HistoryError)
     try:
-        tensors = {key: value.to(device) for key, value in load(payload).items()}
-        return _rebuild(meta, tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise HistoryError(f"the gradient history in {folder} is damaged: {error!r}") from error
+        return _rebuild(meta, {key: value.to(device) for key, value in tensors.items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HistoryError(f"the {FORMAT} in '{folder}' is damaged: {error!r}") from error
 
 
 def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistory:
@@ -83,26 +70,3 @@ def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistor
             history.weights.setdefault(int(step), {})[name] = value
     history.weights = dict(sorted(history.weights.items()))
     return history
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    content = _read(folder / _META)
-    try:
-        meta = json.loads(content)
-    except ValueError as error:
-        raise HistoryError(f"the gradient history in {folder} is damaged: {_META} is not JSON") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise HistoryError(f"{folder / _META} is not a gradient history of gragr-explain")
-    if not isinstance(meta.get("version"), int) or meta["version"] > VERSION:
-        raise HistoryError(
-            f"the gradient history in {folder} has format version {meta.get('version')!r}, "
-            f"this gragr-explain reads up to {VERSION}; please upgrade"
-        )
-    return meta
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise HistoryError(f"cannot read the gradient history {path}: {error.strerror or error}") from error

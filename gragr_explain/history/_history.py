@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import HistoryError
+from gragr_explain.files import as_path
 from gragr_explain.history._running import FieldRecord, Trajectory
 
 ATTRIBUTE = "gradient_history"
@@ -86,7 +88,7 @@ class GradientHistory:
         """
         from gragr_explain.history._files import save_history
 
-        save_history(self, Path(folder))
+        save_history(self, as_path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, device: torch.device | str = "cpu") -> GradientHistory:
@@ -97,7 +99,7 @@ class GradientHistory:
         """
         from gragr_explain.history._files import load_history
 
-        return load_history(Path(folder), torch.device(device))
+        return load_history(as_path(folder), torch.device(device))
 
     def __repr__(self) -> str:
         channels = next((record.mean.size(1) for record in self.fields.values()), 0)
@@ -109,6 +111,7 @@ class GradientHistory:
 
 def find_history(model: nn.Module) -> GradientHistory | None:
     """The history that was recorded on a model, or on a model that it wraps; ``None`` where nothing was."""
+    check_type("model", model, nn.Module)
     for module in model.modules():
         history = getattr(module, ATTRIBUTE, None)
         if isinstance(history, GradientHistory) and history.num_steps > 0:

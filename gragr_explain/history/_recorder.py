@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import (
     HistoryMismatchError,
-    InvalidArgumentError,
     InvalidGraphError,
     InvalidTypeError,
     UnsupportedModelError,
@@ -48,8 +48,8 @@ class GradientRecorder:
     Raises:
         UnsupportedModelError: If the model has no message-passing layer; from a forward pass while recording, if it
             does not return one tensor, or has no such ``layer``.
-        InvalidArgumentError: If ``self_field_every`` is not positive.
-        InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`.
+        InvalidArgumentError: If ``self_field_every`` is not positive, or a step of ``snapshots`` negative.
+        InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`, or a number none.
         HistoryMismatchError: From a forward pass of the model while recording, if it is given another graph.
         InvalidGraphError: Likewise, if labels or training mask do not fit the model's outputs.
 
@@ -78,8 +78,13 @@ class GradientRecorder:
         count_conflicts: bool = True,
     ) -> None:
         message_passing_layers(model)
-        if self_field_every < 1:
-            raise InvalidArgumentError(f"expected self_field_every of at least 1, got {self_field_every}")
+        if layer is not None:
+            check_number("layer", layer, whole=True)
+        check_number("self_field_every", self_field_every, whole=True, least=1)
+        if not isinstance(snapshots, Collection):
+            raise InvalidTypeError(f"expected snapshots as a collection of steps, got {snapshots!r}")
+        for step in snapshots:
+            check_number("a step of snapshots", step, whole=True, least=0)
         if not (data is None or isinstance(data, Data)):
             raise InvalidTypeError(f"expected a torch_geometric.data.Data or None, got {type(data).__name__}")
         self.model = model

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import UnsupportedModelError
 
 Listener = Callable[[list[Tensor], Tensor], None]
@@ -70,6 +71,7 @@ def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None
     if layer is None:
         by_node = output.shape[:1] == outputs[-1].shape[:1]
         return len(outputs) - 2 if by_node and len(outputs) > 1 else len(outputs) - 1
+    check_number("layer", layer, whole=True)
     if not -len(outputs) <= layer < len(outputs):
         raise UnsupportedModelError(f"expected a layer of the model's {len(outputs)}, got layer {layer}")
     return layer % len(outputs)

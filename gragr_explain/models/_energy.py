@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.models._mixing import check_symmetric
 
@@ -56,6 +57,7 @@ def flow_energy(
         raise InvalidGraphError(f"expected fields of one shape [num_nodes, channels], got {shapes}")
     if not bool(field.isfinite().all()):
         raise InvalidGraphError("expected finite representations, got NaN or infinite values")
+    check_number("beta", beta, within="(-inf, inf)")
     check_symmetric(w, field.size(1))
     energy = -torch.sum(field * (around @ w)) / 2
     if omega is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import HistoryError, HistoryMismatchError, UnsupportedModelError
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
 from gragr_explain.history import ATTRIBUTE, copy_weights, find_history, full_precision, message_passing_layers
@@ -113,6 +114,7 @@ def frequency_history(model: nn.Module, data: Data) -> dict[int, FrequencyProfil
 
 
 def _spectrum(model: nn.Module, data: Data) -> tuple[GraphOperator, float]:
+    check_type("model", model, nn.Module)
     check_data(data)
     weight = forward_arguments(model, data).get("edge_weight")
     graph = GraphOperator(data.edge_index, data.x.size(0), weight).undirected

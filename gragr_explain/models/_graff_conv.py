@@ -13,6 +13,7 @@ from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import add_remaining_self_loops, spmm
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.models._energy import flow_energy
 from gragr_explain.models._mixing import ChannelMixing
@@ -67,10 +68,8 @@ class GRAFFConv(MessagePassing):
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(**kwargs)
-        if not 0 < step_size <= 1:
-            raise InvalidArgumentError(f"expected a step_size above 0 and at most 1, got {step_size}")
-        if not abs(beta) < float("inf"):
-            raise InvalidArgumentError(f"expected a finite beta, got {beta}")
+        check_number("step_size", step_size, within="(0, 1]")
+        check_number("beta", beta, within="(-inf, inf)")
         if add_self_loops and not normalize:
             raise InvalidArgumentError("expected normalize=True where self-loops are added, got normalize=False")
         self.mixing = w if isinstance(w, ChannelMixing) else ChannelMixing(channels, w)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.models._mixing import check_symmetric
 
@@ -48,10 +49,8 @@ def limit_dominance(w: Tensor, largest: float, omega: Tensor | None = None, step
     if w.dim() != 2:
         raise InvalidArgumentError(f"expected w of shape [channels, channels], got {list(w.shape)}")
     check_symmetric(w, w.size(1))
-    if not 0 <= largest <= 2 + _TIE:
-        raise InvalidArgumentError(f"expected a largest frequency in [0, 2], got {largest}")
-    if not 0 < step_size <= 1:
-        raise InvalidArgumentError(f"expected a step_size above 0 and at most 1, got {step_size}")
+    check_number("largest", largest, within=f"[0, {2 + _TIE}]")
+    check_number("step_size", step_size, within="(0, 1]")
     start, w = torch.eye(w.size(1), dtype=torch.double), w.detach().double().cpu()
     if omega is not None:
         omega = omega.diag() if omega.dim() == 1 else omega

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError
 
 MIXINGS = ("sum", "prod", "neg-prod", "diagonally-dominant")
@@ -47,8 +48,7 @@ class ChannelMixing(nn.Module):
 
     def __init__(self, channels: int, w: str | Tensor = "sum") -> None:
         super().__init__()
-        if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
-            raise InvalidArgumentError(f"expected channels as an integer of at least 1, got {channels!r}")
+        check_number("channels", channels, whole=True, least=1)
         self.channels = channels
         self.kind = "given" if isinstance(w, Tensor) else w
         self.omega = nn.Parameter(torch.empty(channels))

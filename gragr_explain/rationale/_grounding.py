@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from gragr_explain.arguments import check_type
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._naming import naming_problems
@@ -48,6 +49,9 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
         text: the text of a rationale, in English.
         facts: what it may state.
 
+    Raises:
+        InvalidTypeError: If the text is no string, or the facts are none.
+
     Returns:
         One sentence for each unsupported statement, in the order of the text.
 
@@ -59,6 +63,8 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
         >>> check_grounding("Predicted as Theory with 98% confidence.", facts)
         ('The number 98% is no value of its confidence.',)
     """
+    check_type("text", text, str)
+    check_type("facts", facts, Facts)
     reading = Reading(text, facts)
     problems = [*naming_problems(reading, facts)]
     rules: tuple[Callable[[Clause, Facts], Iterator[str]], ...] = (_bands, _roles, _outcome)

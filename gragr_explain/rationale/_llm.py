@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from gragr_explain.errors import InvalidArgumentError, LanguageModelError
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.errors import InvalidArgumentError, InvalidTypeError, LanguageModelError
 from gragr_explain.rationale._acceptance import from_template
 from gragr_explain.rationale._decoding import Decoder
 from gragr_explain.rationale._dialect import Dialect
@@ -49,6 +50,7 @@ class LLMWriter:
 
     Raises:
         LanguageModelError: if the model cannot be loaded.
+        InvalidTypeError: if an argument is of another type.
         InvalidArgumentError: if another argument cannot be used.
     """
 
@@ -66,19 +68,25 @@ class LLMWriter:
         examples: Sequence[tuple[Facts, str]] = (),
         progress: bool = True,
     ) -> None:
-        for name, number in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
-            if number is not None and number < 1:
-                raise InvalidArgumentError(f"expected {name} of at least 1, got {number}")
-        if max_seconds is not None and not max_seconds > 0:
-            raise InvalidArgumentError(f"expected max_seconds above 0, got {max_seconds}")
-        if not 0 <= temperature < float("inf"):
-            raise InvalidArgumentError(f"expected a temperature of at least 0, got {temperature}")
-        for number, (facts, text) in enumerate(examples):
+        if batch_size is not None:
+            check_number("batch_size", batch_size, whole=True, least=1)
+        check_number("max_new_tokens", max_new_tokens, whole=True, least=1)
+        if max_seconds is not None:
+            check_number("max_seconds", max_seconds, within="(0, inf)")
+        check_number("temperature", temperature, least=0)
+        check_number("seed", seed, whole=True, least=0)
+        if dtype is not None:
+            check_type("dtype", dtype, torch.dtype)
+        check_type("examples", examples, Sequence)
+        for number, example in enumerate(examples):
+            if not isinstance(example, tuple) or len(example) != 2:
+                raise InvalidTypeError(f"expected examples as pairs of Facts and a text, got {example!r}")
+            facts, text = example
             if problems := check_grounding(text, facts):
                 raise InvalidArgumentError(f"expected examples that are true, got in example {number}: {problems[0]}")
         try:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             raise InvalidArgumentError(f"expected the name of a torch device, got {device!r}") from error
         source = EMBEDDED if model is None else model
         loaded, tokenizer = load_language_model(source, place, dtype)

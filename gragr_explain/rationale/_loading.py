@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gragr_explain.errors import LanguageModelError
+from gragr_explain.files import as_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -96,7 +97,7 @@ def _silence() -> Iterator[None]:
 
 def _source(model: str | Path) -> str:
     """Return what transformers shall load; a folder is looked through first, as its errors speak of the network."""
-    folder = Path(model).expanduser()
+    folder = as_path(model).expanduser()
     if not folder.exists():
         looks_local = isinstance(model, Path) or folder.is_absolute() or model[:1] in ".~" or model.count("/") > 1
         if looks_local:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.arguments import check_number
 from gragr_explain.report._table import numbers
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
     Raises:
         InvalidArgumentError: ``count`` is negative.
     """
-    if count < 0:
-        raise InvalidArgumentError(f"expected count >= 0, got {count}")
+    check_number("count", count, whole=True, least=0)
     frame = numbers(explanations)
     frame["rank"] = explanations.context.rank[explanations.index, 0].cpu().double().numpy()
     frame["confidence"] = frame["confidence"].fillna(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
 from gragr_explain.report._layout import radial
 from gragr_explain.report._style import CALM, INK, SOFT, class_colours, shown_axes, style
@@ -109,7 +111,8 @@ def check_image_shape(image_shape: tuple[int, int], num_features: int) -> None:
     Raises:
         InvalidArgumentError: They cannot.
     """
-    if len(image_shape) != 2 or image_shape[0] * image_shape[1] != num_features:
+    is_shape = isinstance(image_shape, Sequence) and [type(size) for size in image_shape] == [int, int]
+    if not is_shape or min(image_shape) < 1 or image_shape[0] * image_shape[1] != num_features:
         raise InvalidArgumentError(
             f"expected an image_shape (height, width) with height * width = {num_features} features, got {image_shape}"
         )
@@ -121,6 +124,7 @@ def row_of(explanations: NodeExplanations, node: int) -> int:
     Raises:
         InvalidIndexError: The node was not explained.
     """
+    check_number("node", node, whole=True)
     rows = (explanations.index == node).nonzero().view(-1)
     if not len(rows):
         raise InvalidIndexError(f"expected one of the {len(explanations.index)} explained nodes, got node {node}")

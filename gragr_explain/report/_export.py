@@ -7,8 +7,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gragr_explain.errors import InvalidArgumentError, InvalidIndexError, InvalidTypeError, OutputError
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.context import Influences
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidIndexError, OutputError
+from gragr_explain.explain import NodeExplanations
 from gragr_explain.files import atomic, check_writable
+from gragr_explain.history import GradientHistory
+from gragr_explain.inputs import check_data
 from gragr_explain.models import FrequencyProfile
 from gragr_explain.report._cards import choose_cards
 from gragr_explain.report._drawings import check_image_shape
@@ -20,10 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
-
-    from gragr_explain.context import Influences
-    from gragr_explain.explain import NodeExplanations
-    from gragr_explain.history import GradientHistory
 
 FILES = {"parquet": "explanations.parquet", "jsonl": "explanations.jsonl", "html": "report.html"}
 """The formats, and the file that each is written to."""
@@ -72,27 +73,41 @@ def export(
         OutputError: The folder cannot be written to; known before any work is done.
         InvalidArgumentError: A format is unknown, the pictures' shape does not fit the features, or the prototypes
             are none, or not of this graph.
-        InvalidTypeError: ``frequencies`` or ``prototypes`` is of another type.
+        InvalidTypeError: An argument is of another type.
+        InvalidGraphError: The graph cannot be used, or has another number of nodes than the one that was explained.
         InvalidIndexError: A card is asked for a node that was not explained, or an influence is of a node that the
             graph does not have.
     """
-    unknown = sorted(set(formats) - set(FILES))
+    check_type("explanations", explanations, NodeExplanations)
+    num_nodes = explanations.context.num_nodes
+    check_data(data)
+    if data.x.size(0) != num_nodes:
+        raise InvalidGraphError(
+            f"expected the graph of {num_nodes} nodes that was explained, got one of {data.x.size(0)}"
+        )
+    check_type("formats", formats, Collection)
+    unknown = sorted(set(map(str, formats)) - set(FILES))
     if unknown:
         raise InvalidArgumentError(f"expected formats among {sorted(FILES)}, got {unknown}")
+    for name, value, kind in (
+        ("history", history, GradientHistory),
+        ("cards", cards, Collection),
+        ("frequencies", frequencies, FrequencyProfile),
+        ("influences", influences, Influences),
+    ):
+        if value is not None:
+            check_type(name, value, kind)
     if image_shape is not None:
-        check_image_shape(image_shape, 0 if data.x is None else data.x.size(-1))
-    if frequencies is not None and not isinstance(frequencies, FrequencyProfile):
-        raise InvalidTypeError(f"expected frequencies as a FrequencyProfile, got {type(frequencies).__name__}")
+        check_image_shape(image_shape, data.x.size(-1))
     if prototypes is not None:
-        check_prototypes(prototypes, explanations.context.num_nodes)
+        check_prototypes(prototypes, num_nodes)
     full = _full(choose_cards(explanations) if cards is None else cards)
     missing = sorted(set(full) - set(explanations.index.tolist()))
     if missing:
         raise InvalidIndexError(f"expected cards of explained nodes only, got {missing[:5]}")
-    if influences is not None and int(influences.train.max()) >= explanations.context.num_nodes:
+    if influences is not None and int(influences.train.max()) >= num_nodes:
         raise InvalidIndexError(
-            f"expected influences of the graph's {explanations.context.num_nodes} nodes, got one of node "
-            f"{int(influences.train.max())}"
+            f"expected influences of the graph's {num_nodes} nodes, got one of node {int(influences.train.max())}"
         )
     folder = check_writable(folder)
     paths = {name: folder / FILES[name] for name in FILES if name in formats}
@@ -125,6 +140,7 @@ def export(
 
 def _full(cards: Mapping[int, Explanation] | Collection[int]) -> dict[int, Explanation | None]:
     """The full explanation of each card's node, ``None`` where there is none."""
-    if isinstance(cards, Mapping):
-        return {int(node): explanation for node, explanation in cards.items()}
-    return dict.fromkeys(map(int, cards))
+    given = dict(cards) if isinstance(cards, Mapping) else dict.fromkeys(cards)
+    for node in given:
+        check_number("the node of a card", node, whole=True)
+    return {int(node): explanation for node, explanation in given.items()}

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.context import FEATURES, ROLES, GradientContext
-from gragr_explain.files import atomic
-
-if TYPE_CHECKING:
-    from gragr_explain.explain import NodeExplanations
+from gragr_explain.explain import NodeExplanations
+from gragr_explain.files import as_path, atomic
 
 _EDGES = pa.list_(pa.struct([("source", pa.int64()), ("target", pa.int64()), ("weight", pa.float64())]))
 _FEATURES = pa.list_(pa.struct([("feature", pa.int64()), ("name", pa.string()), ("weight", pa.float64())]))
@@ -70,6 +69,7 @@ def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
 
 def numbers(explanations: NodeExplanations) -> pd.DataFrame:
     """The part of the table that holds one number or one word a cell."""
+    check_type("explanations", explanations, NodeExplanations)
     index = explanations.index.cpu()
     context = explanations.context
     prediction = explanations.prediction.cpu().numpy()
@@ -99,7 +99,7 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    with atomic(Path(path)) as (temporary,):
+    with atomic(as_path(path)) as (temporary,):
         save_parquet(frame, temporary)
 
 
@@ -109,7 +109,7 @@ def write_jsonl(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    with atomic(Path(path)) as (temporary,):
+    with atomic(as_path(path)) as (temporary,):
         save_jsonl(frame, temporary)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from gragr_explain.errors import ExportError
-from gragr_explain.files import atomic, remove_leftovers
+from gragr_explain.files import as_path, atomic, remove_leftovers
 from gragr_explain.report import json_lines, table_schema
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
 from gragr_explain.streaming._shards import SHARDS, find_shards, read_shard
@@ -95,7 +95,7 @@ def open_export(folder: str | os.PathLike[str]) -> Export:
     Raises:
         ExportError: If there is none, or it is damaged, foreign, or written by a newer version.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     manifest = Manifest.load(folder)
     if manifest is None:
         raise ExportError(f"expected a folder that an export was streamed to: '{folder}' has no {MANIFEST}")

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain import __version__
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain import GradientContextExplainer
 from gragr_explain.history import GradientHistory, find_history
@@ -35,6 +36,7 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
     Raises:
         InvalidTypeError: If the explainer's algorithm is another.
     """
+    check_type("explainer", explainer, Explainer)
     algorithm = explainer.algorithm
     if not isinstance(algorithm, GradientContextExplainer):
         raise InvalidTypeError(f"expected an Explainer with a GradientContextExplainer, got {algorithm}")

@@ -18,7 +18,8 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain import errors
-from gragr_explain.errors import ExportError, GragrError, InvalidArgumentError
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import ExportError, GragrError
 from gragr_explain.streaming._export import Export
 from gragr_explain.streaming._run import Run
 from gragr_explain.streaming._shards import SHARDS
@@ -79,8 +80,7 @@ def export_on_ray(
             worker has loaded another model or graph, or if workers die again and again.
         GragrError: Whatever else :func:`stream_export` raises.
     """
-    if workers < 1:
-        raise InvalidArgumentError(f"expected workers of at least 1, got {workers}")
+    check_number("workers", workers, whole=True, least=1)
     options = {"top_edges": top_edges, "top_features": top_features, "memory_mb": memory_mb}
     run = Run.plan(explainer, data, folder, index, shard_size, **options)
     with run.begun(overwrite) as todo:

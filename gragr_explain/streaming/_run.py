@@ -15,9 +15,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
-from gragr_explain.errors import ExportError, InvalidArgumentError, InvalidIndexError, OutputError
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import ExportError, InvalidIndexError, OutputError
 from gragr_explain.explain import explain_parts
-from gragr_explain.files import check_writable, remove_leftovers
+from gragr_explain.files import as_path, check_writable, remove_leftovers
 from gragr_explain.inputs import check_data, check_index
 from gragr_explain.streaming._fingerprint import digest, fingerprint
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
@@ -58,8 +59,7 @@ class Run:
     ) -> Run:
         """Check what is asked for, before any work; raises as :func:`stream_export`."""
         for name, number in {"shard_size": shard_size, **options}.items():
-            if number < 1:
-                raise InvalidArgumentError(f"expected {name} of at least 1, got {number}")
+            check_number(name, number, whole=True, least=1)
         check_data(data)
         chosen = check_index(index, data.x.size(0), data.x.device)
         nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
@@ -68,7 +68,7 @@ class Run:
             raise InvalidIndexError(f"expected every node once, got node {int(values[counts > 1][0])} more than once")
         kept = {name: number for name, number in options.items() if name != "memory_mb"}
         made_of = {**fingerprint(explainer, data), "nodes": digest(nodes), **kept}
-        return cls(explainer, data, nodes, Path(folder), Manifest(nodes.numel(), shard_size, made_of), options)
+        return cls(explainer, data, nodes, as_path(folder), Manifest(nodes.numel(), shard_size, made_of), options)
 
     @contextmanager
     def begun(self, overwrite: bool = False) -> Iterator[list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_number
 from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError
 from gragr_explain.field import GraphOperator
@@ -26,7 +26,7 @@ from gragr_explain.history import (
     message_edges,
     self_labels,
 )
-from gragr_explain.inputs import check_number, forward_arguments, trial_output
+from gragr_explain.inputs import forward_arguments, trial_output
 from gragr_explain.messages import edge_mask_applied, mask_dtype
 from gragr_explain.training._hyperparameters import check_hyperparameters, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
@@ -152,8 +152,7 @@ class GraGR(nn.Module):
         auxiliary_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        if isinstance(auxiliary_weight, str) or not 0 <= auxiliary_weight < math.inf:
-            raise InvalidArgumentError(f"expected auxiliary_weight in [0, inf), got {auxiliary_weight!r}")
+        check_number("auxiliary_weight", auxiliary_weight, least=0)
         given = {
             "tau_mag": tau_mag,
             "tau_cos": tau_cos,

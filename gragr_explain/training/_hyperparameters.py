@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.arguments import check_number
 from gragr_explain.history import message_passing_layers
-from gragr_explain.inputs import check_number
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,14 @@ def check_hyperparameters(settings: Hyperparameters) -> None:
         InvalidArgumentError: If one is outside its range.
     """
     ranges = {
-        "tau_mag": (0, float("inf")),
-        "tau_cos": (-1, 1),
-        "lambda_smooth": (0, float("inf")),
-        "smooth_iters": (0, float("inf")),
-        "alpha_smooth": (0, 1),
-        "beta_start": (0, float("inf")),
-        "beta_end": (0, float("inf")),
-        "meta_lr": (0, float("inf")),
+        "tau_mag": "[0, inf]",
+        "tau_cos": "[-1, 1]",
+        "lambda_smooth": "[0, inf)",
+        "smooth_iters": "[0, inf)",
+        "alpha_smooth": "[0, 1]",
+        "beta_start": "[0, inf)",
+        "beta_end": "[0, inf)",
+        "meta_lr": "[0, inf)",
     }
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        check_number(name, value, whole=name == "smooth_iters")
-        if not low <= value <= high or (value == float("inf") and name != "tau_mag"):
-            raise InvalidArgumentError(f"expected {name} in [{low}, {high}], got {value}")
+    for name, interval in ranges.items():
+        check_number(name, getattr(settings, name), whole=name == "smooth_iters", within=interval)

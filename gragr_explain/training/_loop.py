@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import copy_weights
-from gragr_explain.inputs import check_data, check_number, forward_arguments
+from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.labels import class_scores, mask_of, training_nodes
 
 _STOPPED = "training stopped, the model has its last good weights"
@@ -39,20 +40,16 @@ def check_training(
             score per node and class.
     """
     check_data(data)
-    for name, count in (("epochs", epochs), ("patience", patience)):
-        if count is not None:
-            check_number(name, count, whole=True)
-    if epochs < 1:
-        raise InvalidArgumentError(f"expected at least 1 epoch, got {epochs}")
-    for name, number in (("lr", lr), ("weight_decay", weight_decay)):
-        check_number(name, number)
-        if not 0 <= number < math.inf:
-            raise InvalidArgumentError(f"expected {name} in [0, inf), got {number}")
+    check_number("epochs", epochs, whole=True, least=1)
+    check_number("lr", lr, least=0)
+    check_number("weight_decay", weight_decay, least=0)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
     val_mask = mask_of(data, "val_mask")
-    if patience is not None and (patience < 1 or val_mask is None or not bool(val_mask.any())):
-        raise InvalidArgumentError(f"expected patience of at least 1 epoch and a val_mask, got patience={patience}")
+    if patience is not None:
+        check_number("patience", patience, whole=True, least=1)
+        if val_mask is None or not bool(val_mask.any()):
+            raise InvalidArgumentError(f"expected a val_mask with at least one node for patience={patience}, got none")
     num_classes = class_scores(model, data).size(1)
     training_nodes(data, num_classes)
     return num_classes

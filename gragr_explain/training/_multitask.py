@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
-from gragr_explain.inputs import check_number
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
@@ -136,13 +135,10 @@ def train_multitask(
     check_number("epochs", epochs, whole=True, least=1)
     check_number("batch_size", batch_size, whole=True, least=1)
     check_number("seed", seed, whole=True, least=0)
-    check_number("lr", lr)
-    if not 0 < lr < math.inf:
-        raise InvalidArgumentError(f"expected lr above 0, got {lr}")
+    check_number("lr", lr, within="(0, inf)")
     check_number("weight_decay", weight_decay, least=0)
     check_number("meta_lr", meta_lr, least=0)
-    if not -1 <= tau_cos <= 1:
-        raise InvalidArgumentError(f"expected tau_cos in [-1, 1], got {tau_cos}")
+    check_number("tau_cos", tau_cos, within="[-1, 1]")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         labels = check_graphs(train, model.num_classes, "training")

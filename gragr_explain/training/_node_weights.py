@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.field import GraphOperator, conflict_loss
 from gragr_explain.history import full_precision
@@ -44,6 +45,7 @@ def validation_hypergradient(
         >>> validation_hypergradient(theta * 3, [theta], [torch.tensor([1.0, -1.0])], step_size=0.5)
         tensor([-1.5000,  1.5000])
     """
+    check_number("step_size", step_size)
     if losses.dim() != 1 or len(parameters) != len(val_gradient):
         raise InvalidArgumentError(
             f"expected losses of shape [num_losses] and a gradient for each of {len(parameters)} parameters, got "
@@ -115,6 +117,8 @@ def reweight(weights: Tensor, hypergradient: Tensor, rate: float | None) -> Tens
         >>> reweight(torch.ones(3), torch.tensor([-2.0, -1.0, 3.0]), rate=0.5)
         tensor([1.5000, 1.2500, 0.2500])
     """
+    if rate is not None:
+        check_number("rate", rate, least=0)
     unit = hypergradient.abs().mean()
     if not bool(unit > 0) or not bool(unit.isfinite()):
         return weights

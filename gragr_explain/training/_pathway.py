@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import message_passing_layers
@@ -130,6 +131,7 @@ def first_field(y: Tensor, train_mask: Tensor, num_classes: int) -> Tensor:
                 [ 0.5000, -0.5000],
                 [ 0.0000,  0.0000]])
     """
+    check_number("num_classes", num_classes, whole=True, least=1)
     wanted = F.one_hot(y.where(train_mask, 0), num_classes).to(torch.get_default_dtype())
     frequency = wanted[train_mask].mean(0)
     return torch.where(train_mask.unsqueeze(-1), frequency - wanted, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.arguments import check_number
 
 
 class AdaptiveScheduler:
@@ -31,10 +31,8 @@ class AdaptiveScheduler:
     """
 
     def __init__(self, threshold: float = 1e-3, min_epochs: int = 10) -> None:
-        if not 0 <= threshold < math.inf:
-            raise InvalidArgumentError(f"expected a threshold in [0, inf), got {threshold}")
-        if min_epochs < 0:
-            raise InvalidArgumentError(f"expected min_epochs of at least 0, got {min_epochs}")
+        check_number("threshold", threshold, least=0)
+        check_number("min_epochs", min_epochs, whole=True, least=0)
         self.threshold = threshold
         self.min_epochs = min_epochs
         self._seen = 0

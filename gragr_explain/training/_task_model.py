@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.history import message_passing_layers
 
@@ -38,6 +39,7 @@ class MultiTaskModel(nn.Module):
     def __init__(self, encoder: nn.Module, channels: int, num_classes: Sequence[int], pool: str = "mean") -> None:
         super().__init__()
         message_passing_layers(encoder)
+        check_number("channels", channels, whole=True, least=1)
         if len(num_classes) == 0 or min(num_classes) < 2:
             raise InvalidArgumentError(
                 f"expected at least one task, each of 2 classes or more, got {list(num_classes)}"

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
+from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import copy_weights
 from gragr_explain.inputs import forward_arguments
@@ -104,8 +105,10 @@ def select_trajectory(
         >>> chosen.val_loss.shape
         torch.Size([3, 5])
     """
-    if seeds < 1 or epochs < 1:
-        raise InvalidArgumentError(f"expected at least 1 seed and 1 epoch, got {seeds} and {epochs}")
+    check_number("seeds", seeds, whole=True, least=1)
+    check_number("epochs", epochs, whole=True, least=1)
+    check_number("lr", lr, least=0)
+    check_number("weight_decay", weight_decay, least=0)
     if data.get("val_mask") is None or not bool(data.val_mask.any()):
         raise InvalidArgumentError("expected a val_mask with at least one node, by which to choose among seeds")
     original = copy_weights(model)

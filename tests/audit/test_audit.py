@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,18 @@ def test_reasons_say_what_is_so(found, graph):
         assert reason.startswith(
             f"{same} of its {len(labels)} labelled neighbours {'is' if same == 1 else 'are'} class "
         )
+
+
+def test_support_that_is_a_reason_for_doubt_is_said_to_be_little(found):
+    shares = [
+        re.fullmatch(r".*class \d (only )?(\d+)%, class \d (\d+)%", reason)
+        for table in (found.labels, found.predictions)
+        for reasons in table["reasons"]
+        for reason in reasons
+    ]
+    shares = [share for share in shares if share]
+    assert {bool(share[1]) for share in shares} == {True, False}
+    assert all(bool(share[1]) == (int(share[2]) > int(share[3])) for share in shares if share[2] != share[3])
 
 
 def test_doubtful_labels_have_reasons(found):

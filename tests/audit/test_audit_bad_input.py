@@ -80,15 +80,15 @@ def test_bad_graphs(name, gcn, data):
 
 
 ARGUMENTS = {
-    "no epoch": ({"epochs": 0}, InvalidArgumentError, "at least 1 epoch, got 0"),
+    "no epoch": ({"epochs": 0}, InvalidArgumentError, "epochs of at least 1, got 0"),
     "half an epoch": ({"epochs": 2.5}, InvalidTypeError, "epochs as an integer, got 2.5"),
     "epochs as a bool": ({"epochs": True}, InvalidTypeError, "epochs as an integer"),
     "a seed by name": ({"seed": "1"}, InvalidTypeError, "seed as an integer, got '1'"),
     "no seed": ({"seed": None}, InvalidTypeError, "seed as an integer, got None"),
     "a negative seed": ({"seed": -1}, InvalidArgumentError, "got -1"),
-    "a negative lr": ({"lr": -1.0}, InvalidArgumentError, "lr in"),
+    "a negative lr": ({"lr": -1.0}, InvalidArgumentError, "lr of at least 0, got -1.0"),
     "lr as text": ({"lr": "fast"}, InvalidTypeError, "lr as a number"),
-    "infinite decay": ({"weight_decay": float("inf")}, InvalidArgumentError, "weight_decay in"),
+    "infinite decay": ({"weight_decay": float("inf")}, InvalidArgumentError, "weight_decay of at least 0, got inf"),
     "too few names": ({"class_names": ["a", "b"]}, InvalidArgumentError, "expected 3 class_names, got 2"),
     "one name": ({"class_names": "abc"}, InvalidTypeError, "sequence of names, got 'abc'"),
     "a number of names": ({"class_names": 3}, InvalidTypeError, "sequence of names, got 3"),

@@ -154,5 +154,5 @@ def test_bad_names_and_splits():
         load_graph_tasks(3)  # type: ignore[arg-type]
     with pytest.raises(InvalidTypeError, match="split as an integer, got '1'"):
         load_graph_tasks("MUTAG", split="1")  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgumentError, match="split of 0 or more, got -1"):
+    with pytest.raises(InvalidArgumentError, match="split of at least 0, got -1"):
         load_graph_tasks("MUTAG", split=-1)

@@ -146,7 +146,7 @@ def test_a_changed_description_is_damaged(folder: Path, key: str) -> None:
 @pytest.mark.parametrize("content", ["{}", "[]", "null", "3", '"text"', '{"format": "other", "version": 1}'])
 def test_foreign_json_is_not_a_history(folder: Path, content: str) -> None:
     (folder / "history.json").write_text(content)
-    with pytest.raises(HistoryError, match="not a gradient history"):
+    with pytest.raises(HistoryError, match="expected a gragr-explain history"):
         GradientHistory.load(folder)
 
 

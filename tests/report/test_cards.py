@@ -1,5 +1,5 @@
 import pytest
-from conftest import make_data, make_explanations
+from made_explanations import make_data, make_explanations
 
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.report import choose_cards, to_frame
@@ -33,5 +33,5 @@ def test_whatever_is_missing(options):
 
 
 def test_a_negative_count(explanations):
-    with pytest.raises(InvalidArgumentError, match=r"count >= 0, got -1"):
+    with pytest.raises(InvalidArgumentError, match="count of at least 0, got -1"):
         choose_cards(explanations, -1)

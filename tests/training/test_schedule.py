@@ -72,7 +72,7 @@ def test_a_plateau_opens_it_and_an_improvement_closes_it(curve, gates):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"threshold": -1e-9}, r"threshold in \[0, inf\), got -1e-09"),
+        ({"threshold": -1e-9}, "threshold of at least 0, got -1e-09"),
         ({"threshold": math.nan}, "got nan"),
         ({"threshold": math.inf}, "got inf"),
         ({"min_epochs": -1}, "min_epochs of at least 0, got -1"),

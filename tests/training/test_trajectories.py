@@ -266,10 +266,10 @@ def test_a_model_of_modules_is_drawn_anew_part_by_part(data):
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
-    [({"seeds": 0}, "got 0 and 6"), ({"seeds": -2}, "got -2 and 6"), ({"epochs": 0}, "got 4 and 0")],
+    [({"seeds": 0}, "seeds .* 0"), ({"seeds": -2}, "seeds .* -2"), ({"epochs": 0}, "epochs .* 0")],
 )
 def test_no_seed_and_no_epoch(numbers, message, data):
-    with pytest.raises(InvalidArgumentError, match=f"at least 1 seed and 1 epoch, {message}"):
+    with pytest.raises(InvalidArgumentError, match=message):
         select(build("GCN"), data, **numbers)
 
 

@@ -1,0 +1,327 @@
+"""Every number that a public function takes is checked, with an error that names it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from torch_geometric.data import Data
+from torch_geometric.explain import Explainer
+from torch_geometric.nn import GCN
+
+import gragr_explain
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidTypeError
+
+RESULTS = {  # what is returned to users, who need not make one
+    "Audit", "Checkpoint", "Edit", "Facts", "FieldRecord", "FrequencyProfile", "GraphExplanations", "MultiTaskResult",
+    "PsiFact", "Selection", "Trajectory",
+}  # fmt: skip
+INSIDE = {  # called by the package's own wrappers, with what those have checked
+    "AdaptiveScheduler.open", "GradientContextExplainer.explain_nodes", "GradientContextExplainer.trials",
+    "MultiTaskModel.represent", "Switches",
+}  # fmt: skip
+
+
+def numbers_of(function) -> dict[str, tuple[bool, bool]]:
+    """The parameters that are numbers: whether each is an integer, and whether it may be ``None``."""
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kinds = set(str(parameter.annotation).replace("'", "").replace(" ", "").split("|"))
+        if kinds <= {"int", "float", "None"} and kinds & {"int", "float"}:
+            found[name] = "int" in kinds, "None" in kinds
+    return found
+
+
+def public() -> dict[str, dict[str, tuple[bool, bool]]]:
+    """Every public function, class and method that takes a number, by name."""
+    found = {}
+    for package in pkgutil.iter_modules(gragr_explain.__path__):
+        module = importlib.import_module(f"gragr_explain.{package.name}") if package.ispkg else None
+        for name in getattr(module, "__all__", []):
+            thing = getattr(module, name)
+            if not (inspect.isclass(thing) or inspect.isfunction(thing)) or name in RESULTS:
+                continue
+            members = {name: thing}
+            if inspect.isclass(thing):
+                methods = inspect.getmembers(thing, inspect.isfunction)
+                members |= {f"{name}.{key}": method for key, method in methods if method.__module__[:5] == "gragr"}
+            for key, member in members.items():
+                if "._" in key or key in INSIDE or not (numbers := numbers_of(member)):
+                    continue
+                found[key] = numbers
+    return found
+
+
+PUBLIC = public()
+CASES = [(name, parameter) for name, numbers in PUBLIC.items() for parameter in numbers]
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory):
+    """A small graph, a model that was trained on it, and what was found of both."""
+    from gragr_explain import condensation, explain, training
+
+    torch.manual_seed(0)
+    edges = torch.randint(0, 30, (2, 60))
+    data = Data(x=torch.rand(30, 6), edge_index=torch.cat([edges, edges.flip(0)], 1), y=torch.arange(30) % 3)
+    data.train_mask, data.val_mask = torch.arange(30) < 21, torch.arange(30) >= 21
+
+    def gcn():
+        return GCN(6, 8, 2, 3)
+
+    config = {"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"}
+    ours = Explainer(
+        gcn(),
+        explain.GradientContextExplainer(),
+        explanation_type="model",
+        edge_mask_type="object",
+        model_config=config,
+    )
+    return SimpleNamespace(
+        data=data,
+        gcn=gcn,
+        ours=ours,
+        found=explain.explain_many(ours, data, progress=False),
+        trained=training.GraGR(gcn()).fit(data, epochs=3, progress=False),
+        condensed=condensation.condense(data, 0.3, epochs=1, progress=False),
+        folder=tmp_path_factory.mktemp("arguments"),
+    )
+
+
+@pytest.fixture(scope="module")
+def calls(things):
+    """How each is called with arguments that it takes, but for one number."""
+    from gragr_explain import (
+        audit,
+        checkpoint,
+        condensation,
+        context,
+        datasets,
+        editing,
+        explain,
+        field,
+        history,
+        models,
+        rationale,
+        report,
+        streaming,
+        training,
+    )
+
+    gcn, data, found, ours, trained = things.gcn, things.data, things.found, things.ours, things.trained
+    ends, grad, folder, condensed = data.edge_index, torch.rand(30, 4), things.folder, things.condensed
+    causes = context.influences(trained, data, 0)
+    reasoner = context.Reasoner(8)
+    psi, valid = torch.rand(30, 6), torch.ones(30, 6, dtype=torch.bool)
+    pair = torch.tensor([[0, 1], [1, 0]])
+    toys = [Data(x=torch.rand(2, 1), edge_index=pair, y=torch.tensor([[k % 2, k % 2]])) for k in range(4)]
+    losses = torch.ones(3, requires_grad=True)
+    tasks = training.MultiTaskModel(GCN(1, 8, 2), 8, num_classes=[2, 2])
+    table = condensation.prototypes(condensed, data)
+    return {
+        "GraphOperator": lambda **k: field.GraphOperator(ends, **{"num_nodes": 30, **k}),
+        "check_edges": lambda **k: field.check_edges(ends, **{"num_nodes": 30, **k}),
+        "conjugate_gradient_smooth": lambda **k: field.conjugate_gradient_smooth(
+            grad, ends, **{"lambda_smooth": 1.0, **k}
+        ),
+        "detect_conflicts": lambda **k: field.detect_conflicts(grad, grad, **k),
+        "gradient_attention": lambda **k: field.gradient_attention(grad, ends, **k),
+        "jacobi_smooth": lambda **k: field.jacobi_smooth(grad, ends, **{"lambda_smooth": 1.0, "iterations": 2, **k}),
+        "GradientRecorder": lambda **k: history.GradientRecorder(gcn(), data, **k),
+        "hidden_layer": lambda **k: history.hidden_layer([grad, grad], grad, **k),
+        "NodeExplanations.class_name": found.class_name,
+        "GradientContext.role": lambda **k: found.context.role(**k),
+        "Influences.proponents": lambda **k: causes.proponents(**k),
+        "Influences.opponents": lambda **k: causes.opponents(**k),
+        "Reasoner": lambda **k: context.Reasoner(**{"hidden_channels": 8, **k}),
+        "Reasoner.fit": lambda **k: reasoner.fit(psi, valid, torch.rand(30, 8), **k),
+        "AdaptiveScheduler": training.AdaptiveScheduler,
+        "GraGR": lambda **k: training.GraGR(gcn(), **k),
+        "GraGR.fit": lambda **k: training.GraGR(gcn()).fit(data, **{"epochs": 2, "progress": False, **k}),
+        "GraGRPlusPlus": lambda **k: training.GraGRPlusPlus(gcn(), **k),
+        "GraGRPlusPlus.fit": lambda **k: training.GraGRPlusPlus(gcn()).fit(
+            data, **{"epochs": 2, "progress": False, **k}
+        ),
+        "MultiTaskModel": lambda **k: training.MultiTaskModel(GCN(1, 8, 2), num_classes=[2, 2], **k),
+        "first_field": lambda **k: training.first_field(data.y, data.train_mask, **k),
+        "project_tasks": lambda **k: training.project_tasks(torch.rand(2, 3, 4), **k),
+        "reweight": lambda **k: training.reweight(torch.ones(3), torch.rand(3), **k),
+        "select_trajectory": lambda **k: training.select_trajectory(
+            gcn(), data, **{"seeds": 2, "epochs": 1, "lr": 0.1, "weight_decay": 0.0, **k}
+        ),
+        "train_multitask": lambda **k: training.train_multitask(
+            tasks, toys, toys, **{"epochs": 1, "progress": False, **k}
+        ),
+        "validation_hypergradient": lambda **k: training.validation_hypergradient(losses * 1, [losses], [losses], **k),
+        "LLMWriter": lambda **k: rationale.LLMWriter(**k),
+        "GradientContextExplainer": explain.GradientContextExplainer,
+        "OcclusionExplainer": explain.OcclusionExplainer,
+        "explain_many": lambda **k: explain.explain_many(ours, data, **k),
+        "explain_parts": lambda **k: list(explain.explain_parts(ours, data, **k)),
+        "audit": lambda **k: audit.audit(trained, data, progress=False, **k),
+        "StitchedMLP": lambda **k: editing.StitchedMLP(gcn(), data, **k),
+        "StitchedMLP.fit": lambda **k: editing.StitchedMLP(gcn(), data).fit(data, **k),
+        "edit": lambda **k: editing.edit(trained, data, 0, 1, **k),
+        "edit_independently": lambda **k: editing.edit_independently(trained, data, [0], [1], **k),
+        "edit_sequence": lambda **k: editing.edit_sequence(trained, data, [0], [1], **k),
+        "node_subsets": lambda **k: editing.node_subsets(torch.arange(9), torch.arange(9), **k),
+        "GRAFF": lambda **k: models.GRAFF(**{"in_channels": 6, "hidden_channels": 8, "num_layers": 2, **k}),
+        "ChannelMixing": models.ChannelMixing,
+        "GRAFFConv": lambda **k: models.GRAFFConv(**{"channels": 4, **k}),
+        "flow_energy": lambda **k: models.flow_energy(grad, grad, torch.eye(4), source=grad, **k),
+        "limit_dominance": lambda **k: models.limit_dominance(torch.eye(4), **{"largest": 2.0, **k}),
+        "CondensationSettings": condensation.CondensationSettings,
+        "condense": lambda **k: condensation.condense(data, **{"ratio": 0.3, "progress": False, **k}),
+        "draw_prototypes": lambda **k: condensation.draw_prototypes(table, plt.figure().add_subplot(), **k),
+        "prototypes": lambda **k: condensation.prototypes(condensed, data, **k),
+        "choose_cards": lambda **k: report.choose_cards(found, **k),
+        "draw_features": lambda **k: report.draw_features(found, **k),
+        "draw_subgraph": lambda **k: report.draw_subgraph(found, **k),
+        "load_dataset": lambda **k: datasets.load_dataset("digits", **k),
+        "load_graph_tasks": lambda **k: datasets.load_graph_tasks("MUTAG", **k),
+        "build_model": lambda **k: checkpoint.build_model("GCN", **{"in_channels": 2, "out_channels": 2, **k}),
+        "save_checkpoint": lambda **k: checkpoint.save_checkpoint(trained, folder, dataset="digits", **k),
+        "export_on_ray": lambda **k: streaming.export_on_ray(
+            ours, data, folder, **{"load": lambda: (ours, data), "workers": 1, **k}
+        ),
+        "stream_export": lambda **k: streaming.stream_export(ours, data, folder, **k),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def typed(things):
+    """How each is called with arguments that it takes, but for one, by name."""
+    from gragr_explain import (
+        checkpoint,
+        condensation,
+        context,
+        datasets,
+        editing,
+        explain,
+        history,
+        models,
+        rationale,
+        report,
+        streaming,
+        training,
+    )
+
+    def of(function, **given):
+        return lambda **changed: function(**{**given, **changed})
+
+    gcn, data, found, ours, trained = things.gcn, things.data, things.found, things.ours, things.trained
+    return {
+        "build_model": of(checkpoint.build_model, in_channels=2, out_channels=2),
+        "check_grounding": of(rationale.check_grounding, text="", facts=None),
+        "condense": of(condensation.condense, data=data, ratio=0.3, epochs=1, progress=False),
+        "edit": of(editing.edit, model=trained, data=data, index=0, target=1),
+        "explain_many": of(explain.explain_many, explainer=ours, data=data, progress=False),
+        "explain_parts": of(explain.explain_parts, explainer=ours, data=data),
+        "export": of(report.export, explanations=found, folder=things.folder / "export", data=data),
+        "frequency_profile": of(models.frequency_profile, model=gcn(), data=data),
+        "influences": of(context.influences, model=trained, data=data),
+        "load_checkpoint": checkpoint.load_checkpoint,
+        "load_dataset": of(datasets.load_dataset, name="Cora"),
+        "prototypes": of(condensation.prototypes, condensed=things.condensed, data=data),
+        "save_checkpoint": of(checkpoint.save_checkpoint, trained=trained, folder=things.folder, dataset="digits"),
+        "stream_export": of(streaming.stream_export, explainer=ours, data=data, folder=things.folder / "stream"),
+        "to_frame": report.to_frame,
+        "GradientContextExplainer": explain.GradientContextExplainer,
+        "GradientHistory.load": history.GradientHistory.load,
+        "GradientRecorder": of(history.GradientRecorder, model=gcn()),
+        "GraGR": training.GraGR,
+        "GraGR.fit": of(training.GraGR(gcn()).fit, epochs=1, progress=False),
+        "LLMWriter": rationale.LLMWriter,
+        "StitchedMLP": of(editing.StitchedMLP, model=gcn(), data=data),
+    }
+
+
+def test_every_public_number_has_a_call(calls):
+    assert calls.keys() == PUBLIC.keys()
+
+
+@pytest.mark.parametrize(("name", "parameter"), CASES, ids=lambda part: part)
+def test_no_number_is_taken_on_trust(calls, name, parameter):
+    whole, may_be_none = PUBLIC[name][parameter]
+    wrong = ["3", [1], torch.tensor([1, 2]), object(), True, 1 + 2j]
+    wrong += [1.5, float("nan"), float("inf"), 2**70] if whole else [float("nan")]
+    wrong += [] if may_be_none else [None]
+    for value in wrong:
+        with pytest.raises(GragrError) as caught:
+            calls[name](**{parameter: value})
+        assert parameter in str(caught.value), caught.value
+
+
+TYPED = {
+    "build_model": "name",
+    "check_grounding": "text facts",
+    "condense": "data settings folder",
+    "edit": "model data method",
+    "explain_many": "explainer data",
+    "explain_parts": "explainer data",
+    "export": "explanations folder data history cards frequencies prototypes influences formats image_shape",
+    "frequency_profile": "model data",
+    "influences": "model data",
+    "load_checkpoint": "folder",
+    "load_dataset": "name root",
+    "prototypes": "condensed data model feature_names class_names",
+    "save_checkpoint": "trained folder",
+    "stream_export": "explainer data folder",
+    "to_frame": "explanations",
+    "GradientContextExplainer": "history evidence train_data scope writer class_names feature_names node_names",
+    "GradientHistory.load": "folder",
+    "GradientRecorder": "model data snapshots",
+    "GraGR": "model",
+    "GraGR.fit": "data",
+    "LLMWriter": "model dtype device examples",
+    "StitchedMLP": "model data",
+}
+"""What else is checked, of each."""
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(name, each) for name in TYPED for each in TYPED[name].split()])
+def test_nothing_of_another_type_is_taken(typed, name, parameter):
+    wrong = [3, object()] if parameter.endswith("_names") else [3, object(), [object()]]  # names can be anything
+    for value in wrong:
+        with pytest.raises(GragrError):
+            typed[name](**{parameter: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "problem"),
+    [
+        (0, {"least": 1}, "of at least 1, got 0"),
+        (float("inf"), {"least": 0}, "of at least 0, got inf"),
+        (2, {"within": "[0, 1]"}, "in [0, 1], got 2"),
+        (0, {"within": "(0, 1)"}, "in (0, 1), got 0"),
+        (1, {"within": "(0, 1)"}, "in (0, 1), got 1"),
+        (float("inf"), {"within": "[0, inf)"}, "in [0, inf), got inf"),
+        (float("nan"), {"within": "(0, 1)"}, "in (0, 1), got nan"),
+        (float("nan"), {}, "as a number, got nan"),
+        (2**63, {"whole": True}, "of 64 bits"),
+    ],
+)
+def test_ranges_are_named(value, options, problem):
+    with pytest.raises(InvalidArgumentError, match=re.escape(f"expected it {problem}")):
+        check_number("it", value, **options)
+
+
+def test_what_is_in_range_is_taken():
+    numpy = pytest.importorskip("numpy")
+    check_number("it", float("inf"))
+    check_number("it", numpy.int64(3), whole=True, within="[3, 3]")
+    check_number("it", numpy.float32(0.5), within="(0, 1)")
+    check_number("it", float("inf"), within="[0, inf]")
+    check_number("it", 10**400, least=0)
+
+
+def test_a_type_is_named():
+    with pytest.raises(InvalidTypeError, match="expected data as a Data, got str"):
+        check_type("data", "Cora", Data)
