@@ -11,13 +11,13 @@ from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 _LARGEST = 2**63 - 1  # what a tensor's size can be
 
 
-def check_type(name: str, value: Any, kind: type) -> None:
-    """Check that an argument is of a type.
+def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> None:
+    """Check that an argument is of a type, or ``None`` where it is optional.
 
     Raises:
         InvalidTypeError: If it is not.
     """
-    if not isinstance(value, kind):
+    if not (isinstance(value, kind) or (optional and value is None)):
         raise InvalidTypeError(f"expected {name} as a {kind.__name__}, got {type(value).__name__}")
 
 
@@ -36,7 +36,13 @@ def check_names(name: str, names: Any, count: int | None = None) -> None:
 
 
 def check_number(
-    name: str, value: Any, *, whole: bool = False, least: float | None = None, within: str | None = None
+    name: str,
+    value: Any,
+    *,
+    whole: bool = False,
+    least: float | None = None,
+    within: str | None = None,
+    optional: bool = False,
 ) -> None:
     """Check that an argument is a number and no NaN, and in the range that is asked for.
 
@@ -46,6 +52,7 @@ def check_number(
         whole: Whether it has to be an integer, which has to fit into 64 bits.
         least: What it is at least; it then has to be finite.
         within: The interval that it is in, such as ``"(0, 1]"`` or ``"[0, inf)"``.
+        optional: Whether it may be ``None``.
 
     Raises:
         InvalidTypeError: If it is no number, or no integer where one is wanted.
@@ -57,6 +64,8 @@ def check_number(
         Traceback (most recent call last):
         gragr_explain.errors.InvalidArgumentError: expected dropout in [0, 1), got 1.0
     """
+    if optional and value is None:
+        return
     kind: Any = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind):
         raise InvalidTypeError(f"expected {name} as {'an integer' if whole else 'a number'}, got {value!r}")

@@ -64,17 +64,18 @@ def training_nodes(data: Data, num_classes: int) -> Tensor:
     return mask.nonzero().view(-1)
 
 
-def class_scores(model: nn.Module, data: Data, *, least: int = 2) -> Tensor:
+def class_scores(model: nn.Module, data: Data, *, least: int = 2, finite: bool = False) -> Tensor:
     """What a model says of each node in evaluation mode, ``[num_nodes, num_classes]``.
 
     Args:
         model: The model.
         data: The graph, checked.
         least: The smallest number of columns: 1 where a single one may be the log-odds of two classes.
+        finite: Whether NaN and infinite scores are refused.
 
     Raises:
-        UnsupportedModelError: If the model cannot be called with a graph, or does not return a score per node and
-            class.
+        UnsupportedModelError: If the model cannot be called with a graph, does not return a score per node and class,
+            or returns one that is refused.
         InvalidGraphError: If the model cannot take the graph's features.
     """
     output, num_nodes = trial_output(model, data), data.x.size(0)
@@ -83,4 +84,6 @@ def class_scores(model: nn.Module, data: Data, *, least: int = 2) -> Tensor:
         raise UnsupportedModelError(
             f"expected a model that returns class scores of shape [{num_nodes}, num_classes], got {got}"
         )
+    if finite and not bool(output.isfinite().all()):
+        raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")
     return output

@@ -16,6 +16,22 @@ from torch_geometric.explain import Explainer
 from torch_geometric.nn import GCN
 
 import gragr_explain
+from gragr_explain import (
+    audit,
+    checkpoint,
+    condensation,
+    context,
+    datasets,
+    editing,
+    explain,
+    field,
+    history,
+    models,
+    rationale,
+    report,
+    streaming,
+    training,
+)
 from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidTypeError
 
@@ -66,8 +82,6 @@ CASES = [(name, parameter) for name, numbers in PUBLIC.items() for parameter in 
 @pytest.fixture(scope="module")
 def things(tmp_path_factory):
     """A small graph, a model that was trained on it, and what was found of both."""
-    from gragr_explain import condensation, explain, training
-
     torch.manual_seed(0)
     edges = torch.randint(0, 30, (2, 60))
     data = Data(x=torch.rand(30, 6), edge_index=torch.cat([edges, edges.flip(0)], 1), y=torch.arange(30) % 3)
@@ -98,23 +112,6 @@ def things(tmp_path_factory):
 @pytest.fixture(scope="module")
 def calls(things):
     """How each is called with arguments that it takes, but for one number."""
-    from gragr_explain import (
-        audit,
-        checkpoint,
-        condensation,
-        context,
-        datasets,
-        editing,
-        explain,
-        field,
-        history,
-        models,
-        rationale,
-        report,
-        streaming,
-        training,
-    )
-
     gcn, data, found, ours, trained = things.gcn, things.data, things.found, things.ours, things.trained
     ends, grad, folder, condensed = data.edge_index, torch.rand(30, 4), things.folder, things.condensed
     causes = context.influences(trained, data, 0)
@@ -134,6 +131,7 @@ def calls(things):
         "detect_conflicts": lambda **k: field.detect_conflicts(grad, grad, **k),
         "gradient_attention": lambda **k: field.gradient_attention(grad, ends, **k),
         "jacobi_smooth": lambda **k: field.jacobi_smooth(grad, ends, **{"lambda_smooth": 1.0, "iterations": 2, **k}),
+        "GradientHistory.check_graph": trained.history.check_graph,
         "GradientRecorder": lambda **k: history.GradientRecorder(gcn(), data, **k),
         "hidden_layer": lambda **k: history.hidden_layer([grad, grad], grad, **k),
         "NodeExplanations.class_name": found.class_name,
@@ -198,20 +196,6 @@ def calls(things):
 @pytest.fixture(scope="module")
 def typed(things):
     """How each is called with arguments that it takes, but for one, by name."""
-    from gragr_explain import (
-        checkpoint,
-        condensation,
-        context,
-        datasets,
-        editing,
-        explain,
-        history,
-        models,
-        rationale,
-        report,
-        streaming,
-        training,
-    )
 
     def of(function, **given):
         return lambda **changed: function(**{**given, **changed})

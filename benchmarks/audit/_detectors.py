@@ -13,7 +13,7 @@ from benchmarks.audit._graph_cleaner import graph_cleaner
 from benchmarks.audit._training import Course
 from gragr_explain.context import FEATURES, psi_features
 from gragr_explain.field import GraphOperator, neighbour_sum
-from gragr_explain.history import GradientHistory
+from gragr_explain.history import GradientHistory, margins
 
 DETECTORS = {
     "audit": "audit (ours)",
@@ -53,7 +53,6 @@ def detect(
     """
     known, y = data.train_mask, data.y[data.train_mask]
     given = probs[known].gather(1, y.unsqueeze(1)).view(-1)
-    other = probs[known].scatter(1, y.unsqueeze(1), -1.0).amax(1)
     graph = GraphOperator(data.edge_index, data.num_nodes)
     labels = torch.zeros_like(probs)
     labels[known, y] = 1
@@ -62,7 +61,7 @@ def detect(
     scores = {
         "confidence": -given,
         "entropy": -torch.special.xlogy(probs[known], probs[known]).sum(-1),
-        "margin": other - given,
+        "margin": -margins(probs[known], y),
         "aum": -torch.stack(course.margins).mean(0),
         "cartography": -torch.stack(course.confidences).mean(0),
         "neighbours": 1 - around.gather(1, y.unsqueeze(1)).view(-1) / around.sum(-1).clamp(min=1),

@@ -19,7 +19,7 @@ from benchmarks._training import (
     trainer_of,
     with_sparse_input,
 )
-from gragr_explain.history import message_passing_layers
+from gragr_explain.history import margins, message_passing_layers
 from gragr_explain.training import GraGR
 
 LR, WEIGHT_DECAY, PATIENCE, FOLDS = 0.01, 5e-4, 30, 5
@@ -44,9 +44,7 @@ class Course:
         if not model.training:
             return
         scores = output.detach()[self.index]
-        own = scores.gather(1, self.y.unsqueeze(1))
-        other = scores.scatter(1, self.y.unsqueeze(1), -torch.inf).amax(1)
-        self.margins.append(own.view(-1) - other)
+        self.margins.append(margins(scores, self.y))
         self.confidences.append(scores.softmax(-1).gather(1, self.y.unsqueeze(1)).view(-1))
 
 

@@ -10,9 +10,7 @@ from torch_geometric.data import Data
 from gragr_explain.arguments import check_names, check_number
 from gragr_explain.errors import (
     HistoryError,
-    HistoryMismatchError,
     InvalidGraphError,
-    UnsupportedModelError,
 )
 from gragr_explain.history import GradientHistory, find_history, message_passing_layers, recorded_weights
 from gragr_explain.inputs import check_data
@@ -36,24 +34,17 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     """
     message_passing_layers(model)
     check_data(data)
-    if epochs is not None:
-        check_number("epochs", epochs, whole=True, least=1)
+    check_number("epochs", epochs, whole=True, least=1, optional=True)
     check_number("seed", seed, whole=True, within=f"[0, {2**32})")
-    num_nodes = data.x.size(0)
     list(recorded_weights(model))
     history = find_history(model)
     assert history is not None  # recorded_weights has raised
-    if history.num_nodes != num_nodes:
-        raise HistoryMismatchError(
-            f"expected the graph of {history.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
-        )
+    history.check_graph(data.x.size(0))
     missing = sorted({"training", "self"} - set(history.fields)) + sorted({"margin"} - set(history.trajectories))
     if missing:
         raise HistoryError(f"expected a history of training a classifier of nodes, got one without {missing}")
     mask_of(data, "val_mask")
-    scores = class_scores(model, data)
-    if not bool(scores.isfinite().all()):
-        raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")
+    scores = class_scores(model, data, finite=True)
     known = data.y[training_nodes(data, scores.size(1))]
     if known.numel() < LEAST:
         raise InvalidGraphError(f"expected at least {LEAST} training nodes to learn from, got {known.numel()}")

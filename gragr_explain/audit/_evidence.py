@@ -99,7 +99,7 @@ def evidence(run: Run, outside: Outside, label: Tensor) -> Tensor:
         "without_edges_margin": margins(outside.bare, label),
         "margin": run.margin.mean(0),
         "early_margin": early.mean(0),
-        "final_margin": _lead(run.log_probs, label),
+        "final_margin": margins(run.log_probs, label),
         "turned": turned.mean(0),
         "norm": _log(run.norm),
         "persistence": run.persistence,
@@ -134,10 +134,3 @@ def class_odds(run: Run, outside: Outside) -> dict[str, Tensor]:
 
 def _log(value: Tensor) -> Tensor:
     return value.clamp(min=1e-9).log()
-
-
-def _lead(log_probs: Tensor, label: Tensor) -> Tensor:
-    """A class's log-probability minus that of the best other class."""
-    column = label.unsqueeze(-1)
-    other = log_probs.scatter(-1, column, -torch.inf).amax(-1)
-    return log_probs.gather(-1, column).squeeze(-1) - other

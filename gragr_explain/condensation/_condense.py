@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.condensation._condensation import Condensation
 from gragr_explain.condensation._damping import smooth_features
 from gragr_explain.condensation._modalities import Modality, modality_features
@@ -159,8 +159,7 @@ def _check_arguments(
             raise InvalidTypeError(f"expected {name} as True or False, got {switch!r}")
     check_number("epochs", epochs, whole=True, least=1)
     check_number("seed", seed, whole=True, least=0)
-    if not isinstance(settings, CondensationSettings):
-        raise InvalidTypeError(f"expected settings as CondensationSettings, got {type(settings).__name__}")
+    check_type("settings", settings, CondensationSettings)
 
 
 def _fingerprint(data: Data, x: Tensor) -> dict[str, Any]:

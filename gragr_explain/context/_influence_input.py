@@ -10,10 +10,8 @@ from torch_geometric.data import Data
 
 from gragr_explain.errors import (
     HistoryError,
-    HistoryMismatchError,
     InvalidArgumentError,
     InvalidTypeError,
-    UnsupportedModelError,
 )
 from gragr_explain.history import class_log_probs, find_history, recorded_weights
 from gragr_explain.inputs import check_index
@@ -39,10 +37,8 @@ def recorded_states(model: nn.Module, num_nodes: int, *, required: bool) -> Stat
     if history is None and not required:
         return []
     states = list(recorded_weights(model))
-    if history is not None and history.num_nodes != num_nodes:
-        raise HistoryMismatchError(
-            f"expected the graph of {history.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
-        )
+    if history is not None:
+        history.check_graph(num_nodes)
     if len(states) < 2 and required:
         raise HistoryError(
             f"expected a history of a training that has ended, got one with the weights of {len(states)} steps"
@@ -59,10 +55,7 @@ def current_log_probs(model: nn.Module, data: Data) -> Tensor:
     Raises:
         UnsupportedModelError: If it does not return a finite score per node and class.
     """
-    output = class_scores(model, data, least=1)
-    if not bool(output.isfinite().all()):
-        raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")
-    return class_log_probs(output)
+    return class_log_probs(class_scores(model, data, least=1, finite=True))
 
 
 def asked_classes(target: int | Sequence[int] | Tensor | None, log_probs: Tensor, nodes: Tensor) -> Tensor:

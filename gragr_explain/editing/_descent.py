@@ -12,6 +12,7 @@ from torch import Tensor
 from gragr_explain.editing._request import Request
 from gragr_explain.editing._rewiring import gre, gre_plus
 from gragr_explain.errors import EditingError
+from gragr_explain.history import margins
 
 _LONGEST = 0.05  # the longest step, as a share of the length of the parameters
 _SMALL = 0.01  # the size at which parameters count at the least, in that length
@@ -93,8 +94,7 @@ def margin_to(log_probs: Tensor, target: Tensor) -> Tensor:
         >>> margin_to(torch.tensor([[0.0, -2.0, -3.0]]), torch.tensor([1]))
         tensor([2.])
     """
-    own = log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-    return log_probs.scatter(-1, target.unsqueeze(-1), -torch.inf).amax(-1) - own
+    return -margins(log_probs, target)
 
 
 def _rewired(gradient: Tensor, kept: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:

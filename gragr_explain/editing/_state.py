@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from gragr_explain.errors import InvalidTypeError
+from gragr_explain.arguments import check_type
 
 
 class ModelState:
@@ -50,8 +50,7 @@ def whole_or_nothing(model: nn.Module) -> Iterator[ModelState]:
     Raises:
         InvalidTypeError: If it is no model.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    check_type("model", model, nn.Module)
     state = ModelState(model)
     try:
         model.eval()

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
 
-from gragr_explain.arguments import check_names, check_number
+from gragr_explain.arguments import check_names, check_number, check_type
 from gragr_explain.context import Influences, TrainedOn
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
@@ -157,10 +157,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
         check_number("search_edges", search_edges, whole=True, least=0)
         check_number("history_weight", history_weight, within="[0, 1]")
-        if not (train_data is None or isinstance(train_data, Data)):
-            raise InvalidTypeError(
-                f"expected train_data as a torch_geometric.data.Data, got {type(train_data).__name__}"
-            )
+        check_type("train_data", train_data, Data, optional=True)
         if writer is not None and not callable(writer):
             raise InvalidTypeError(f"expected a writer of rationales to be callable, got {type(writer).__name__}")
         if scope not in ("ego", "graph"):

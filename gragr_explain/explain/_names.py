@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gragr_explain.arguments import check_number
-
 
 @dataclass(frozen=True)
 class Names:
@@ -24,7 +22,6 @@ class Names:
 
     def of_class(self, number: int) -> str:
         """What a class is called; ``class 3`` where it has no name."""
-        check_number("label", number, whole=True)
         if self.classes is None or not 0 <= number < len(self.classes):
             return f"class {number}"
         return str(self.classes[number])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gragr_explain.arguments import check_number
 from gragr_explain.context import GradientContext
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._notebook import graphs_html, nodes_html
@@ -46,6 +47,7 @@ class Explanations:
 
     def class_name(self, label: int) -> str:
         """What a class is called; ``class 3`` where it has no name."""
+        check_number("label", label, whole=True)
         return Names(classes=self.class_names).of_class(label)
 
     def __len__(self) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gragr_explain.arguments import check_type
-from gragr_explain.errors import HistoryError
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.errors import HistoryError, HistoryMismatchError
 from gragr_explain.files import as_path
 from gragr_explain.history._running import FieldRecord, Trajectory
 
@@ -79,6 +79,19 @@ class GradientHistory:
     def attach(self, model: nn.Module) -> None:
         """Let explainers find this history on a model."""
         setattr(model, ATTRIBUTE, self)
+
+    def check_graph(self, num_nodes: int) -> None:
+        """Check that a graph of so many nodes can be the one that was trained on.
+
+        Raises:
+            InvalidTypeError: If the number is none.
+            HistoryMismatchError: If it cannot.
+        """
+        check_number("num_nodes", num_nodes, whole=True)
+        if self.num_nodes != num_nodes:
+            raise HistoryMismatchError(
+                f"expected the graph of {self.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
+            )
 
     def save(self, folder: str | Path) -> None:
         """Write the history into a folder, as ``history.safetensors`` and ``history.json``.

@@ -33,22 +33,22 @@ def class_log_probs(output: Tensor) -> Tensor:
     return output.log_softmax(-1)  # leaves log-probabilities as they are
 
 
-def margins(probs: Tensor, label: Tensor) -> Tensor:
-    """The probability of a label minus that of the best other class.
+def margins(scores: Tensor, label: Tensor) -> Tensor:
+    """The score of a label minus that of the best other class.
 
     Args:
-        probs: Probabilities of shape ``[num_outputs, num_classes]``.
+        scores: Probabilities, log-probabilities or raw scores of shape ``[num_outputs, num_classes]``.
         label: Class labels of shape ``[num_outputs]``.
 
     Returns:
-        Margins in ``[-1, 1]`` of shape ``[num_outputs]``.
+        Margins of shape ``[num_outputs]``; of probabilities, they are in ``[-1, 1]``.
 
     Example:
         >>> margins(torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([0]))
         tensor([0.2000])
     """
-    own = probs.gather(-1, label.unsqueeze(-1)).squeeze(-1)
-    other = probs.scatter(-1, label.unsqueeze(-1), -1).amax(-1)
+    own = scores.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    other = scores.scatter(-1, label.unsqueeze(-1), -torch.inf).amax(-1)
     return own - other
 
 

@@ -78,8 +78,7 @@ class GradientRecorder:
         count_conflicts: bool = True,
     ) -> None:
         message_passing_layers(model)
-        if layer is not None:
-            check_number("layer", layer, whole=True)
+        check_number("layer", layer, whole=True, optional=True)
         check_number("self_field_every", self_field_every, whole=True, least=1)
         if not isinstance(snapshots, Collection):
             raise InvalidTypeError(f"expected snapshots as a collection of steps, got {snapshots!r}")

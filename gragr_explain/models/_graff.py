@@ -82,8 +82,7 @@ class GRAFF(nn.Module):
         check_number("hidden_channels", hidden_channels, whole=True, least=1)
         check_number("num_layers", num_layers, whole=True, least=1)
         check_number("dropout", dropout, within="[0, 1)")
-        if out_channels is not None:
-            check_number("out_channels", out_channels, whole=True, least=1)
+        check_number("out_channels", out_channels, whole=True, least=1, optional=True)
         mixing = ChannelMixing(hidden_channels, w)
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels

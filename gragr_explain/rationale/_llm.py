@@ -68,15 +68,12 @@ class LLMWriter:
         examples: Sequence[tuple[Facts, str]] = (),
         progress: bool = True,
     ) -> None:
-        if batch_size is not None:
-            check_number("batch_size", batch_size, whole=True, least=1)
+        check_number("batch_size", batch_size, whole=True, least=1, optional=True)
         check_number("max_new_tokens", max_new_tokens, whole=True, least=1)
-        if max_seconds is not None:
-            check_number("max_seconds", max_seconds, within="(0, inf)")
+        check_number("max_seconds", max_seconds, within="(0, inf)", optional=True)
         check_number("temperature", temperature, least=0)
         check_number("seed", seed, whole=True, least=0)
-        if dtype is not None:
-            check_type("dtype", dtype, torch.dtype)
+        check_type("dtype", dtype, torch.dtype, optional=True)
         check_type("examples", examples, Sequence)
         for number, example in enumerate(examples):
             if not isinstance(example, tuple) or len(example) != 2:

@@ -89,14 +89,10 @@ def export(
     unknown = sorted(set(map(str, formats)) - set(FILES))
     if unknown:
         raise InvalidArgumentError(f"expected formats among {sorted(FILES)}, got {unknown}")
-    for name, value, kind in (
-        ("history", history, GradientHistory),
-        ("cards", cards, Collection),
-        ("frequencies", frequencies, FrequencyProfile),
-        ("influences", influences, Influences),
-    ):
-        if value is not None:
-            check_type(name, value, kind)
+    check_type("history", history, GradientHistory, optional=True)
+    check_type("cards", cards, Collection, optional=True)
+    check_type("frequencies", frequencies, FrequencyProfile, optional=True)
+    check_type("influences", influences, Influences, optional=True)
     if image_shape is not None:
         check_image_shape(image_shape, data.x.size(-1))
     if prototypes is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.arguments import check_type
+from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.report._wording import percent
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def check_prototypes(table: pd.DataFrame, num_nodes: int) -> None:
         InvalidTypeError: If it is no data frame.
         InvalidArgumentError: If it is no table of prototypes, is empty, or names nodes that the graph does not have.
     """
-    if not isinstance(table, pd.DataFrame):
-        raise InvalidTypeError(f"expected prototypes as a pandas.DataFrame, got {type(table).__name__}")
+    check_type("prototypes", table, pd.DataFrame)
     missing = [name for name in _COLUMNS if name not in table]
     if missing:
         raise InvalidArgumentError(f"expected a table of gragr_explain.condensation.prototypes, got none of {missing}")

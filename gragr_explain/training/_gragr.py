@@ -422,10 +422,8 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
     least = {"conflict_weight": 0, "schedule_threshold": 0, "schedule_min_epochs": 0, "pathway_threshold": 0}
     least |= {"pathway_epochs": 1, "seeds": 1, "seed_epochs": 1}
     for name, low in least.items():
-        value = getattr(switches, name)
-        if name == "seed_epochs" and value is None:
-            continue
-        check_number(name, value, whole=name.endswith(("epochs", "seeds")), least=low)
+        whole = name.endswith(("epochs", "seeds"))
+        check_number(name, getattr(switches, name), whole=whole, least=low, optional=name == "seed_epochs")
     useless = {
         "meta_objective='conflict' without meta": switches.meta_objective == "conflict" and not switches.meta,
         "exact_conflict without conflict_weight": switches.exact_conflict and not switches.conflict_weight,

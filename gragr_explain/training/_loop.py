@@ -46,10 +46,9 @@ def check_training(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
     val_mask = mask_of(data, "val_mask")
-    if patience is not None:
-        check_number("patience", patience, whole=True, least=1)
-        if val_mask is None or not bool(val_mask.any()):
-            raise InvalidArgumentError(f"expected a val_mask with at least one node for patience={patience}, got none")
+    check_number("patience", patience, whole=True, least=1, optional=True)
+    if patience is not None and (val_mask is None or not bool(val_mask.any())):
+        raise InvalidArgumentError(f"expected a val_mask with at least one node for patience={patience}, got none")
     num_classes = class_scores(model, data).size(1)
     training_nodes(data, num_classes)
     return num_classes

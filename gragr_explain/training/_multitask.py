@@ -203,8 +203,7 @@ def _check(
         )
     if method in ("gragr", "gragr++") and meta == "validation" and not val:
         raise InvalidArgumentError("expected validation graphs for meta='validation', got none")
-    if num_seeds is not None:
-        check_number("num_seeds", num_seeds, whole=True, least=1)
+    check_number("num_seeds", num_seeds, whole=True, least=1, optional=True)
     if _count_seeds(method, num_seeds) > 1 and not val:
         raise InvalidArgumentError("expected validation graphs to select a seed by, got none")
 

@@ -117,8 +117,7 @@ def reweight(weights: Tensor, hypergradient: Tensor, rate: float | None) -> Tens
         >>> reweight(torch.ones(3), torch.tensor([-2.0, -1.0, 3.0]), rate=0.5)
         tensor([1.5000, 1.2500, 0.2500])
     """
-    if rate is not None:
-        check_number("rate", rate, least=0)
+    check_number("rate", rate, least=0, optional=True)
     unit = hypergradient.abs().mean()
     if not bool(unit > 0) or not bool(unit.isfinite()):
         return weights

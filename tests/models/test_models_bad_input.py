@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
 from gragr_explain.models import GRAFF, ChannelMixing, GRAFFConv, flow_energy, limit_dominance
 
 EDGES = torch.tensor([[0, 1], [1, 0]])
@@ -64,6 +64,12 @@ def test_arguments_out_of_range_are_refused(name):
     call, message = ARGUMENTS[name]
     with pytest.raises(InvalidArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("num_layers", [1.5, True])
+def test_a_number_of_layers_is_an_integer(num_layers):
+    with pytest.raises(InvalidTypeError, match=f"num_layers as an integer, got {num_layers}"):
+        GRAFF(3, 4, num_layers)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

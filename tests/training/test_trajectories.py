@@ -266,7 +266,11 @@ def test_a_model_of_modules_is_drawn_anew_part_by_part(data):
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
-    [({"seeds": 0}, "seeds .* 0"), ({"seeds": -2}, "seeds .* -2"), ({"epochs": 0}, "epochs .* 0")],
+    [
+        ({"seeds": 0}, "seeds of at least 1, got 0"),
+        ({"seeds": -2}, "seeds of at least 1, got -2"),
+        ({"epochs": 0}, "epochs of at least 1, got 0"),
+    ],
 )
 def test_no_seed_and_no_epoch(numbers, message, data):
     with pytest.raises(InvalidArgumentError, match=message):
