@@ -171,7 +171,7 @@ def calls(things):
         "edit_sequence": lambda **k: editing.edit_sequence(trained, data, [0], [1], **k),
         "node_subsets": lambda **k: editing.node_subsets(torch.arange(9), torch.arange(9), **k),
         "GRAFF": lambda **k: models.GRAFF(**{"in_channels": 6, "hidden_channels": 8, "num_layers": 2, **k}),
-        "ChannelMixing": models.ChannelMixing,
+        "ChannelMixing": lambda **k: models.ChannelMixing(**{"channels": 4, **k}),
         "GRAFFConv": lambda **k: models.GRAFFConv(**{"channels": 4, **k}),
         "flow_energy": lambda **k: models.flow_energy(grad, grad, torch.eye(4), source=grad, **k),
         "limit_dominance": lambda **k: models.limit_dominance(torch.eye(4), **{"largest": 2.0, **k}),

@@ -20,15 +20,15 @@ from benchmarks.graff._timing import measure_times, measured_times
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.graff", description=__doc__)
-    parser.add_argument("--splits", type=int, default=10, help="splits of each web graph, at least 3")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of the other graphs, at least 3")
+    parser.add_argument("--splits", type=int, default=10, help="splits of each web and synthetic graph, at least 3")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds on the citation graphs, at least 3")
     parser.add_argument("--graphs", nargs="+", default=[*REAL, *SYNTHETIC], help="which graphs; by default all")
     parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--retime", action="store_true", help="measure the times of inference anew")
     options = parser.parse_args()
 
     models = (*GRAFFS, *PEERS)
-    synthetic = tuned(_among(SYNTHETIC, options.graphs), models, options.seeds, options.workers)
+    synthetic = tuned(_among(SYNTHETIC, options.graphs), models, options.splits, options.workers)
     parts = [
         (_among(HETEROPHILIC, options.graphs), options.splits),
         (_among(HOMOPHILIC, options.graphs), options.seeds),

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from benchmarks._runs import Job, run_all
 from benchmarks.graff._graphs import homophily, load
-from benchmarks.graff._models import DECAYS, OPTIONS, new_model
+from benchmarks.graff._models import DECAYS, SETTINGS, new_model
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
 from gragr_explain.models import GRAFF
 
@@ -26,8 +26,7 @@ def measure(job: Job) -> dict[str, Any]:
     """Train once; test at the epoch of the best validation accuracy."""
     torch.set_flush_denormal(True)
     data, num_classes = load(job["dataset"], job["seed"])
-    option = next(option for option in OPTIONS[job["model"]][1] if str(option) == job["option"])
-    model = new_model(job["model"], option, data, num_classes, job["seed"])
+    model = new_model(job["model"], job["option"], data, num_classes, job["seed"])
     val, loss = _train(model, data, job["weight_decay"])
     with torch.no_grad():
         predicted = model(data.x, data.edge_index).argmax(-1)
@@ -44,7 +43,7 @@ def tuned(datasets: Sequence[str], models: Sequence[str], seeds: int, workers: i
         for dataset in datasets
         for model in models
         for decay in DECAYS[model]
-        for option in OPTIONS[model][1]
+        for option in SETTINGS[model]
         for seed in range(TUNING_SEEDS)
     ]
     table = run_all("graff", grid, measure, workers)
@@ -60,8 +59,8 @@ def tuned(datasets: Sequence[str], models: Sequence[str], seeds: int, workers: i
     return run_all("graff", jobs, measure, workers)
 
 
-def _job(dataset: str, model: str, seed: int, decay: float, option: Any) -> Job:
-    return {"dataset": dataset, "model": model, "seed": seed, "weight_decay": float(decay), "option": str(option)}
+def _job(dataset: str, model: str, seed: int, decay: float, option: str) -> Job:
+    return {"dataset": dataset, "model": model, "seed": seed, "weight_decay": float(decay), "option": option}
 
 
 def _train(model: nn.Module, data: Data, weight_decay: float) -> tuple[float, float]:

@@ -30,7 +30,8 @@ class GRAFF(nn.Module):
     has :math:`pd + d^2 + 3d + dk` parameters, for :math:`p` input, :math:`d` hidden and :math:`k` output channels.
 
     Choose its weight decay by validation: its authors use 0.0002 to 0.04, and in ``reports/graff.md`` 0.05 is better
-    than the usual 0.0005 on most graphs and far worse on Cora and CiteSeer.
+    than the usual 0.0005 on most graphs and far worse on Cora and CiteSeer. Where most edges join nodes of one class,
+    try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, and dropout of the features.
 
     Made as PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN` models are, and to be handed undirected graphs;
     see :class:`GRAFFConv`.
@@ -45,6 +46,7 @@ class GRAFF(nn.Module):
         w: How the channel mixing is learned, or what it is; see :class:`ChannelMixing`.
         step_size: The step size :math:`\tau`, above 0 and at most 1.
         beta: The strength :math:`\beta` of the source :math:`F(0)`.
+        heat: The share of heat flow in :math:`W` and :math:`\Omega`, below 1; see :class:`ChannelMixing`.
         bias: Whether encoder and decoder have one.
         **kwargs: Further arguments of :class:`GRAFFConv`, such as ``add_self_loops``, ``normalize`` and ``cached``.
 
@@ -74,6 +76,7 @@ class GRAFF(nn.Module):
         w: str | Tensor = "sum",
         step_size: float = 1.0,
         beta: float = 0.0,
+        heat: float = 0.0,
         bias: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -83,7 +86,7 @@ class GRAFF(nn.Module):
         check_number("num_layers", num_layers, whole=True, least=1)
         check_number("dropout", dropout, within="[0, 1)")
         check_number("out_channels", out_channels, whole=True, least=1, optional=True)
-        mixing = ChannelMixing(hidden_channels, w)
+        mixing = ChannelMixing(hidden_channels, w, heat)
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers

@@ -109,9 +109,9 @@ class GRAFFConv(MessagePassing):
         self._check(x, x_0, edge_index, edge_weight)
         if self.act is not None:
             around = self._around(x @ self.mixing(), edge_index, edge_weight)
-            return x + self.step_size * self.act(around - x * self.mixing.omega + self.beta * x_0)
+            return x + self.step_size * self.act(around - x * self.mixing.external() + self.beta * x_0)
         around = self._around(x @ (self.step_size * self.mixing()), edge_index, edge_weight)  # fewer passes over nodes
-        out = torch.addcmul(around, x, 1 - self.step_size * self.mixing.omega)
+        out = torch.addcmul(around, x, 1 - self.step_size * self.mixing.external())
         return torch.add(out, x_0, alpha=self.step_size * self.beta) if self.beta else out
 
     def energy(self, x: Tensor, x_0: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
@@ -121,7 +121,7 @@ class GRAFFConv(MessagePassing):
         """
         self._check(x, x_0, edge_index, edge_weight)
         around = self._around(x, edge_index, edge_weight)
-        return flow_energy(x, around, self.mixing(), self.mixing.omega, beta=self.beta, source=x_0)
+        return flow_energy(x, around, self.mixing(), self.mixing.external(), beta=self.beta, source=x_0)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """What a node sends along an edge, ``[num_edges, channels]``."""

@@ -30,26 +30,40 @@ class ChannelMixing(nn.Module):
     :math:`\Omega = \operatorname{diag}(\omega)`, which makes the slides' number of parameters, :math:`d^2 + 3d` for the
     diagonally dominant variant.
 
+    A share :math:`h` of heat flow, which has :math:`W = \Omega = I`, may be mixed into both: :math:`h I + (1 - h) W`
+    and :math:`h I + (1 - h) \Omega` take their places, and the energy is :math:`h` times that of heat flow, the
+    Dirichlet energy, and :math:`1 - h` times the learned one. With a large share, a model is a smoothing one at first
+    and weight decay keeps it so, which suits graphs whose neighbours are alike. What is said of eigenvalues above holds
+    of the learned part. For :math:`W`, it is the identity mapping of GCNII (Chen et al., `Simple and Deep Graph
+    Convolutional Networks <https://arxiv.org/abs/2007.02133>`_).
+
     Args:
         channels: The number :math:`d` of channels.
-        w: One of the names above, or a symmetric matrix of shape ``[channels, channels]`` that is kept as it is.
+        w: One of the names above, or a symmetric matrix of shape ``[channels, channels]`` that is not learned.
+        heat: The share :math:`h` of heat flow, at least 0 and below 1.
 
     Raises:
-        InvalidArgumentError: If there is no such variant, or a matrix is of another shape, not symmetric or not finite.
+        InvalidArgumentError: If there is no such variant, a matrix is of another shape, not symmetric or not finite, or
+            the share is out of range.
 
     Example:
         >>> mixing = ChannelMixing(4, "neg-prod")
         >>> w = mixing()
         >>> bool((torch.linalg.eigvalsh(w) < 1e-6).all())
         True
+        >>> ChannelMixing(2, torch.zeros(2, 2), heat=0.75)()
+        tensor([[0.7500, 0.0000],
+                [0.0000, 0.7500]])
     """
 
     omega: Tensor
 
-    def __init__(self, channels: int, w: str | Tensor = "sum") -> None:
+    def __init__(self, channels: int, w: str | Tensor = "sum", heat: float = 0.0) -> None:
         super().__init__()
         check_number("channels", channels, whole=True, least=1)
+        check_number("heat", heat, within="[0, 1)")
         self.channels = channels
+        self.heat = heat
         self.kind = "given" if isinstance(w, Tensor) else w
         self.omega = nn.Parameter(torch.empty(channels))
         if isinstance(w, Tensor):
@@ -65,7 +79,7 @@ class ChannelMixing(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew: eigenvalues of W between about -1 and 1, and no external field."""
+        """Draw the parameters anew: learned eigenvalues between about -1 and 1, and no external field but heat's."""
         nn.init.zeros_(self.omega)
         if self.kind in ("prod", "neg-prod"):
             nn.init.normal_(self.weight, std=1 / math.sqrt(4 * self.channels))
@@ -77,6 +91,14 @@ class ChannelMixing(nn.Module):
 
     def forward(self) -> Tensor:
         """The matrix W of shape ``[channels, channels]``."""
+        w = self._learned()
+        return w.lerp(torch.eye(self.channels, dtype=w.dtype, device=w.device), self.heat) if self.heat else w
+
+    def external(self) -> Tensor:
+        r"""The diagonal of the external field :math:`\Omega`, of shape ``[channels]``."""
+        return self.omega.lerp(torch.ones_like(self.omega), self.heat) if self.heat else self.omega
+
+    def _learned(self) -> Tensor:
         if self.kind == "given":
             return self.weight
         if self.kind == "prod":
@@ -90,7 +112,8 @@ class ChannelMixing(nn.Module):
         return w + (self.q * w.abs().sum(1) + self.r).diag()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.channels}, w={self.kind!r})"
+        heat = f", heat={self.heat}" if self.heat else ""
+        return f"{type(self).__name__}({self.channels}, w={self.kind!r}{heat})"
 
 
 def check_symmetric(w: Tensor, channels: int, name: str = "w") -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("benchmarks.graff", reason="the benchmarks are not installed
 from benchmarks import _page
 from benchmarks.graff import _runs
 from benchmarks.graff._graphs import REAL, SYNTHETIC, homophily
-from benchmarks.graff._models import DECAYS, GRAFFS, OPTIONS, PEERS, REFERENCE, new_model
+from benchmarks.graff._models import DECAYS, GRAFFS, PEERS, REFERENCE, SETTINGS, new_model
 from benchmarks.graff._pages import contest, write
 from benchmarks.graff._timing import CACHED, DEPTHS, ratios
 
@@ -23,7 +23,8 @@ def runs(datasets, models, seeds=3):
     for dataset in datasets:
         for model in models:
             for seed in range(seeds):
-                row = {"dataset": dataset, "model": model, "seed": seed, "val": 70.0, "test": generator.normal(70, 2)}
+                row = {"dataset": dataset, "model": model, "seed": seed, "val": 70.0, "val_loss": 1.0}
+                row["test"] = generator.normal(70, 2)
                 row |= {"homophily": 0.3, "homophily_predicted": 0.4}
                 if model in GRAFFS:
                     row |= {"homophily_encoded": 0.2, "quotient_encoded": 0.9, "quotient": 1.1}
@@ -67,8 +68,19 @@ def test_the_variant_is_chosen_by_validation_and_not_by_test_accuracy():
     assert (found["best"], found["best_met"]) == ("GRAFF, prod", True)
 
 
-def test_every_model_has_as_many_settings():
-    assert {len(DECAYS[model]) * len(values) for model, (_, values) in OPTIONS.items()} == {6}
+def test_of_variants_with_one_validation_accuracy_the_lower_loss_decides():
+    table = runs(["Texas"], [*GRAFFS, *PEERS])
+    for name in ("GRAFF, prod", "GRAFF, neg-prod"):
+        table.loc[table.model == name, "val"] = 100.0
+    table.loc[table.model == "GRAFF, neg-prod", "val_loss"] = 0.1
+    table.loc[table.model == "GRAFF, sum", "val_loss"] = 0.01
+    assert contest(table)["GRAFF"] == "GRAFF, neg-prod"
+
+
+def test_graff_has_no_more_settings_than_its_peers():
+    counts = {model: len(DECAYS[model]) * len(settings) for model, settings in SETTINGS.items()}
+    assert {counts[model] for model in GRAFFS} == {9}
+    assert {counts[model] for model in (*PEERS, REFERENCE)} == {12}
 
 
 def test_settings_are_chosen_by_validation_accuracy_over_several_splits(monkeypatch):
@@ -109,14 +121,36 @@ def test_the_page_says_what_was_met(tmp_path, monkeypatch):
     assert {file.name for file in tmp_path.glob("*.png")} == {"graff-sweep.png", "graff-homophily.png"}
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_model_learns_from_its_sparse_features(name, graph):
+@pytest.mark.parametrize(("name", "setting"), [(name, setting) for name in SETTINGS for setting in SETTINGS[name]])
+def test_every_model_learns_from_its_sparse_features(name, setting, graph):
     graph.x = (graph.x > 0).float()
-    model = new_model(name, OPTIONS[name][1][1], graph, 3, seed=0)
+    model = new_model(name, setting, graph, 3, seed=0)
     output = model(graph.x, graph.edge_index)
     assert output.shape == (10, 3)
     output.square().sum().backward()
     assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters())
+
+
+def first_linear(model):
+    layer = model.convs[0]
+    return layer.lin if hasattr(layer, "lin") else layer.lin_r
+
+
+def test_features_are_dropped_in_training_only_and_scaled_up(graph):
+    """A linear layer handed the identity shows its own weights: each is dropped in half of the passes."""
+    graph.x = torch.eye(10)
+    for name in ("GRAFF, sum", "GCN", "GraphSAGE"):
+        setting = "heat" if name in GRAFFS else next(key for key in SETTINGS[name] if "dropped" in key)
+        model = new_model(name, setting, graph, 3, seed=0)
+        plain = new_model(name, next(iter(SETTINGS[name])), graph, 3, seed=0)
+        linear, own = (found.encoder if name in GRAFFS else first_linear(found) for found in (model, plain))
+        torch.testing.assert_close(linear.eval()(None), own(None))
+        weights = linear.eval()(None) - (0 if linear.bias is None else linear.bias)
+        linear.train()
+        passes = torch.stack([linear(None) - (0 if linear.bias is None else linear.bias) for _ in range(400)])
+        kept = (passes != 0).double().mean()
+        assert 0.45 < kept < 0.55
+        torch.testing.assert_close(passes.amax(0)[weights > 0], 2 * weights[weights > 0])
 
 
 def test_homophily_is_the_share_of_edges_within_a_class(graph):

@@ -28,7 +28,7 @@ def dense_step(case: Case, conv: GRAFFConv, x: Tensor, x_0: Tensor) -> Tensor:
     degree = adjacency.sum(1)
     root = np.diag([1 / math.sqrt(value) if value > 0 else 0.0 for value in degree])
     normalized = torch.from_numpy(root @ adjacency @ root)
-    direction = -x @ conv.mixing.omega.diag() + normalized @ x @ conv.mixing() + conv.beta * x_0
+    direction = -x @ conv.mixing.external().diag() + normalized @ x @ conv.mixing() + conv.beta * x_0
     return x + conv.step_size * (direction if conv.act is None else conv.act(direction))
 
 
@@ -89,6 +89,59 @@ def test_a_new_mixing_is_of_unit_size(w):
     torch.manual_seed(0)
     size = torch.linalg.eigvalsh(ChannelMixing(256, w)()).abs().max()
     assert 0.8 < size < 1.2
+
+
+def heated(conv: GRAFFConv, share: float) -> GRAFFConv:
+    """The same layer with a share of heat flow."""
+    mixing = ChannelMixing(conv.channels, conv.mixing.kind, share).double()
+    mixing.load_state_dict(conv.mixing.state_dict())
+    return GRAFFConv(conv.channels, mixing, conv.step_size, conv.beta)
+
+
+@given(cases(dtypes=DOUBLE), st.sampled_from(MIXINGS), st.floats(0, 0.99), st.integers(0, 99))
+def test_a_share_of_heat_flow_is_mixed_into_the_step(case: Case, w: str, share: float, seed: int) -> None:
+    learned = conv_of(w, case.field.size(1), seed, step_size=0.25, beta=0.5)
+    heat = GRAFFConv(learned.channels, torch.eye(learned.channels).double(), 0.25, 0.5).double()
+    torch.nn.init.ones_(heat.mixing.omega)
+    x_0 = torch.randn(case.field.shape, dtype=torch.float64)
+    inputs = (case.field, x_0, case.edge_index, case.weight)
+    expected = share * dense_step(case, heat, *inputs[:2]) + (1 - share) * dense_step(case, learned, *inputs[:2])
+    torch.testing.assert_close(heated(learned, share)(*inputs), expected)
+
+
+@given(cases(dtypes=DOUBLE), st.sampled_from(MIXINGS), st.floats(0, 0.99), st.integers(0, 99))
+def test_a_share_of_the_energy_of_heat_flow_is_mixed_into_the_energy(
+    case: Case, w: str, share: float, seed: int
+) -> None:
+    graph = case.graph.undirected
+    inputs = (case.field, case.field, torch.stack([graph.col, graph.row]), graph.weight.double())
+    learned = conv_of(w, case.field.size(1), seed)
+    step = GRAFFConv(learned.channels, torch.eye(learned.channels).double()).double()(*inputs) - case.field
+    dirichlet = torch.sum(case.field * (case.field - step)) / 2
+    expected = share * dirichlet + (1 - share) * learned.energy(*inputs)
+    torch.testing.assert_close(heated(learned, share).energy(*inputs), expected)
+
+
+@pytest.mark.parametrize("w", MIXINGS)
+def test_without_parameters_a_share_of_heat_flow_is_left(w, graph):
+    """What weight decay draws to: without it the identity, with it a step of heat flow."""
+    edge_index, weight = gcn_norm(graph.edge_index, None, 10, add_self_loops=False)
+    adjacency = torch.zeros(10, 10).index_put((edge_index[1], edge_index[0]), weight)
+    for share in (0.0, 0.9):
+        conv = GRAFFConv(5, ChannelMixing(5, w, share), step_size=0.5)
+        with torch.no_grad():
+            for parameter in conv.parameters():
+                parameter.zero_()
+        expected = graph.x + 0.5 * share * (adjacency @ graph.x - graph.x)
+        torch.testing.assert_close(conv(graph.x, graph.x, graph.edge_index), expected)
+
+
+@pytest.mark.parametrize("w", MIXINGS)
+def test_a_new_mixing_with_a_share_of_heat_flow_is_near_it(w):
+    torch.manual_seed(0)
+    mixing = ChannelMixing(256, w, heat=0.9)
+    assert torch.linalg.eigvalsh(mixing() - 0.9 * torch.eye(256)).abs().max() < 0.12
+    assert mixing.external().tolist() == pytest.approx([0.9] * 256)
 
 
 @pytest.mark.parametrize("self_loops", [False, True])
@@ -158,3 +211,4 @@ def test_gradients_are_those_of_finite_differences(graph):
 def test_a_layer_says_what_it_is():
     assert str(GRAFFConv(4, "prod", step_size=0.5)) == "GRAFFConv(4, w='prod', step_size=0.5)"
     assert str(ChannelMixing(2, torch.eye(2))) == "ChannelMixing(2, w='given')"
+    assert str(ChannelMixing(2, heat=0.5)) == "ChannelMixing(2, w='sum', heat=0.5)"

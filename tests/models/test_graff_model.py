@@ -25,20 +25,23 @@ def test_the_number_of_parameters_is_that_of_the_slides(depth):
     assert count(model) == p * d + d**2 + 3 * d + d * k
     for w in ("sum", "prod", "neg-prod"):
         assert count(GRAFF(p, d, depth, k, w=w, bias=False)) == p * d + d**2 + d + d * k
+    heated = GRAFF(p, d, depth, k, w="diagonally-dominant", bias=False, heat=0.9)
+    assert count(heated) == count(model)
     assert count(GRAFF(p, d, depth, k)) == count(GRAFF(p, d, 1, k, bias=False)) + d + k
 
 
+@pytest.mark.parametrize("heat", [0.0, 0.9])
 @pytest.mark.parametrize("w", MIXINGS)
-def test_the_output_is_encoder_steps_decoder(w, graph):
+def test_the_output_is_encoder_steps_decoder(w, heat, graph):
     torch.manual_seed(0)
-    model = GRAFF(5, 8, 3, 4, w=w, step_size=0.5, beta=0.3).eval()
+    model = GRAFF(5, 8, 3, 4, w=w, step_size=0.5, beta=0.3, heat=heat).eval()
     for parameter in model.mixing.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     edge_index, weight = gcn_norm(graph.edge_index, None, 10, add_self_loops=False)
     adjacency = torch.zeros(10, 10).index_put((edge_index[1], edge_index[0]), weight, accumulate=True)
     x = x_0 = model.encoder(graph.x)
     for _ in range(3):
-        x = x + 0.5 * (-x * model.mixing.omega + adjacency @ x @ model.mixing() + 0.3 * x_0)
+        x = x + 0.5 * (-x * model.mixing.external() + adjacency @ x @ model.mixing() + 0.3 * x_0)
     torch.testing.assert_close(model(graph.x, graph.edge_index), model.decoder(x))
     torch.testing.assert_close(model.trajectory(graph.x, graph.edge_index)[-1], x)
 
@@ -94,21 +97,23 @@ def test_the_number_of_features_may_be_left_open(graph):
 
 
 def test_it_computes_in_double_precision(graph):
-    model = GRAFF(5, 8, 2, 3, w=torch.eye(8)).double()
-    assert model(graph.x.double(), graph.edge_index).dtype == torch.float64
+    for heat in (0.0, 0.5):
+        model = GRAFF(5, 8, 2, 3, w=torch.eye(8), heat=heat).double()
+        assert model(graph.x.double(), graph.edge_index).dtype == torch.float64
 
 
 @pytest.mark.parametrize("w", MIXINGS)
 @pytest.mark.parametrize("beta", [0.0, 1.0])
-def test_energies_fall_along_the_flow(w, beta, graph):
+@pytest.mark.parametrize("heat", [0.0, 0.9])
+def test_energies_fall_along_the_flow(w, beta, heat, graph):
     torch.manual_seed(0)
-    model = GRAFF(5, 8, 12, w=w, step_size=0.25, beta=beta).double()
+    model = GRAFF(5, 8, 12, w=w, step_size=0.25, beta=beta, heat=heat).double()
     for parameter in model.mixing.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     x = graph.x.double()
     edge_index, weight = gcn_norm(graph.edge_index, None, 10, add_self_loops=False, dtype=x.dtype)
     adjacency = torch.zeros(10, 10, dtype=x.dtype).index_put((edge_index[1], edge_index[0]), weight)
-    hessian = torch.kron(torch.eye(10, dtype=x.dtype), model.mixing.omega.diag()) - torch.kron(
+    hessian = torch.kron(torch.eye(10, dtype=x.dtype), model.mixing.external().diag()) - torch.kron(
         adjacency, model.mixing()
     )
     assert model.convs[0].step_size < 2 / torch.linalg.eigvalsh(hessian)[-1]  # the condition that its docstring names
