@@ -279,6 +279,13 @@ EXPLAINERS: dict[str, Method] = {
         applies=_with_history,
         own=True,
     ),
+    "ours, width 8": Method(
+        "GradientContextExplainer(history=False, search_width=8)",
+        _FAST,
+        _plain(lambda problem: GradientContextExplainer(history=False, search_width=8), nodes=True),
+        applies=lambda dataset, backbone: level_of(dataset) == "node",
+        own=True,
+    ),
     "ours, uses": Method(
         "GradientContextExplainer(history=False, evidence='uses')",
         _FAST,

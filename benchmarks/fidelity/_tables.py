@@ -17,7 +17,9 @@ CELL = ["dataset", "backbone", "explainer", "focus", "mask"]
 HISTORY = ("ours, no history", "ours, shuffled history")
 USES = ("ours, uses", *(f"{name}, magnitude" for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")))
 """What a model uses, whether it speaks for the prediction or against it: the question that motifs answer."""
-VARIANTS = (*HISTORY, *USES)
+WIDE = "ours, width 8"
+"""The search that graphs are given by default, for nodes."""
+VARIANTS = (*HISTORY, WIDE, *USES)
 """Not ranked by characterisation."""
 LEVELS = {"nodes": NODE_DATASETS, "motifs": MOTIF_DATASETS, "graphs": GRAPH_DATASETS}
 _DIGITS = 4

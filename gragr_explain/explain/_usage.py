@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._search import Trials
+from gragr_explain.explain._worth import Trials
 
 _POINTS = 5
 
@@ -25,7 +25,7 @@ def usage(trials: Trials) -> Tensor:
 
     Example:
         >>> class Product:  # of two edges
-        ...     edge_part, num_parts, dtype = torch.tensor([0, 0]), 1, torch.float32
+        ...     edge_part, num_parts, dtype, at_once = torch.tensor([0, 0]), 1, torch.float32, 8
         ...     def scores(self, masks): return masks.prod(1, keepdim=True)
         >>> usage(Product())
         tensor([0.6000, 0.6000])

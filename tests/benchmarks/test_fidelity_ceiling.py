@@ -144,3 +144,18 @@ def test_a_share_is_of_instances_that_an_explanation_is_possible_of():
     found = compared(best, scores)
     assert len(found) == 3
     assert shares(found, ["backbone", "edges", "explainer"]).to_dict() == {("GCN", 3, "ours"): pytest.approx(0.5)}
+
+
+def test_a_better_subset_of_an_explainer_is_the_ceiling() -> None:
+    about = {"dataset": "Cora", "backbone": "GCN", "mask": "3", "instance": 1}
+    best = pd.DataFrame([{**about, "p_kept": 0.6, "p_removed": 0.2}])
+    scores = pd.DataFrame(
+        [
+            {**about, "explainer": name, "focus": "model", "p_full": 0.9, "p_kept": kept, "p_removed": 0.1}
+            for name, kept in (("ours", 0.6), ("Saliency", 0.3))
+        ]
+    )
+    found = compared(best, scores).set_index("explainer")
+    assert found.above.to_dict() == {"ours": pytest.approx(0.1), "Saliency": pytest.approx(-0.2)}
+    assert found.gap_best.tolist() == pytest.approx([0.5, 0.5])
+    assert found[["p_kept_best", "p_removed_best"]].drop_duplicates().to_numpy().tolist() == [[0.6, 0.1]]

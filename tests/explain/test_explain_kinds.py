@@ -9,6 +9,7 @@ from torch_geometric.utils import k_hop_subgraph
 
 from gragr_explain import GradientContextExplainer
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.explain._worth import SUFFICIENCY
 from gragr_explain.messages import masked_output
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
@@ -27,13 +28,13 @@ def trained(backbone, graph, seed=0):
 
 @torch.no_grad()
 def value(model, graph, node, kept):
-    """½ p(kept) − p(removed) of the prediction."""
+    """¾ p(kept) − p(removed) of the prediction."""
     target = int(model(graph.x, graph.edge_index)[node].argmax())
     found = [
         masked_output(model, mask.float(), graph.x, graph.edge_index)[node].softmax(-1)[target]
         for mask in (kept, ~kept)
     ]
-    return float(0.5 * found[0] - found[1])
+    return float(SUFFICIENCY * found[0] - found[1])
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
@@ -47,6 +48,20 @@ def test_searched_edges_are_better_than_those_of_the_gradients(backbone, graph):
             by_gradient.append(value(model, graph, node, found.edge_evidence > 0))
     assert sum(searched) > sum(by_gradient)
     assert min(ours - other for ours, other in zip(searched, by_gradient, strict=True)) > -0.3
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_a_wider_search_finds_better_edges(backbone, graph):
+    worth = {1: [], 8: []}
+    for seed in range(3):
+        model = trained(backbone, graph, seed)
+        for width, found in worth.items():
+            explain = explainer_for(model, GradientContextExplainer(search_width=width))
+            for node in range(graph.num_nodes):
+                mask = explain(graph.x, graph.edge_index, index=node).edge_mask
+                found.append(value(model, graph, node, mask > 0.5))
+    assert sum(worth[8]) > sum(worth[1])
+    assert min(wide - narrow for wide, narrow in zip(worth[8], worth[1], strict=True)) > -0.01
 
 
 @pytest.mark.parametrize("search_edges", [1, 3])
@@ -90,6 +105,8 @@ def test_several_outputs_at_once_are_explained_by_gradients(gcn, graph):
         ({"search_edges": -1}, InvalidArgumentError, "expected search_edges of at least 0, got -1"),
         ({"search_edges": 1.5}, InvalidTypeError, "expected search_edges as an integer, got 1.5"),
         ({"search_edges": True}, InvalidTypeError, "expected search_edges as an integer, got True"),
+        ({"search_width": 0}, InvalidArgumentError, "expected search_width of at least 1, got 0"),
+        ({"search_width": 2.0}, InvalidTypeError, "expected search_width as an integer, got 2.0"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

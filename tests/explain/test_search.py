@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
+from math import comb
+from typing import ClassVar
 
 import pytest
 import torch
@@ -11,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gragr_explain.explain._search import SUFFICIENCY, search
+from gragr_explain.explain._beam import _Beam
+from gragr_explain.explain._search import search
+from gragr_explain.explain._worth import SUFFICIENCY
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Pairs:
     bias: Tensor
 
     dtype = torch.float32
+    at_once = 3
 
     @property
     def num_parts(self) -> int:
@@ -37,7 +43,7 @@ class Pairs:
         return (each * self.weight).sum(-1) + torch.einsum("mpi,pij,mpj->mp", each, self.pairs, each) + self.bias
 
     def only(self, parts: Tensor) -> Pairs:
-        return Pairs(self.weight[parts], self.pairs[parts], self.bias[parts])
+        return type(self)(self.weight[parts], self.pairs[parts], self.bias[parts])
 
 
 def problem(seed: int, num_parts: int = 1, num_edges: int = 6, interaction: float = 1.0) -> Pairs:
@@ -139,3 +145,115 @@ def test_nothing_to_choose_from() -> None:
     assert search(Pairs(torch.zeros(0, 3), torch.zeros(0, 3, 3), torch.zeros(0))).shape == (0,)
     flat = search(Pairs(torch.zeros(1, 3), torch.zeros(1, 3, 3), torch.zeros(1)))
     assert flat.tolist() == [0, 0, 0]
+
+
+def on_the_way(worth: dict[frozenset[int], float], order: Sequence[int], length: int) -> float:
+    """What the first 1, 2, 3, ... edges of an order are worth, each at least as much as fewer, added up."""
+    found = [worth[frozenset(order[:size])] for size in range(length + 1)]
+    return sum(max(found[: size + 1]) for size in range(1, length + 1))
+
+
+def test_a_wide_search_finds_nearly_the_best_ranking() -> None:
+    gaps = {1: 0.0, 8: 0.0, 20: 0.0}
+    for seed in range(60):
+        trials = problem(seed, interaction=2.0)
+        worth = {frozenset(kept.nonzero().view(-1).tolist()): value(trials, kept) for kept in subsets(6, 4)}
+        best = max(on_the_way(worth, order, 4) for order in permutations(range(6), 4))
+        for width in gaps:
+            mask = search(trials, length=4, width=width)
+            order = [edge for edge in mask.argsort(descending=True, stable=True).tolist() if mask[edge] > 0]
+            gaps[width] += best - on_the_way(worth, order, 4)
+    assert gaps[20] < 1e-4  # no size has more than 20 sets
+    assert 0.01 < gaps[8] < 0.5 * gaps[1]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_a_beam_holds_every_set_once(seed: int, steps: int) -> None:
+    trials = problem(seed, num_parts=2)
+    beam = _Beam(trials, classes=True)
+    for _ in range(steps):
+        beam.extend(beam.candidates(None, tries=6), width=100)
+    there = beam.worth > -torch.inf
+    assert there.sum(0).tolist() == [comb(6, steps)] * 2
+    for part in range(2):
+        sets = beam.place.view(-1, 2, 6)[there[:, part], part]
+        assert (sets > 0).unique(dim=0).size(0) == comb(6, steps)
+        assert (sets.sort(1).values[:, 6 - steps :] == torch.arange(1, steps + 1)).all()  # each place once
+        worth = [value(trials.only(torch.tensor([part])), kept > 0) for kept in sets]
+        assert beam.worth[there[:, part], part].tolist() == pytest.approx(worth, abs=1e-6)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+@settings(max_examples=25, deadline=None)
+def test_parts_of_a_beam_do_not_know_of_each_other(seed: int, length: int) -> None:
+    sizes = torch.tensor([1, 2, 5, 70, 3, 130])
+    trials = Parts([problem(seed + size, num_edges=size, interaction=0.5) for size in sizes.tolist()])
+    together = search(trials, length=length, width=4).split(sizes.tolist())
+    for alone, mask in zip(trials.parts, together, strict=True):
+        torch.testing.assert_close(search(alone, length=length, width=4), mask, atol=1e-5, rtol=0)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Predictions of parts of different sizes."""
+
+    parts: list[Pairs]
+
+    dtype = torch.float32
+    at_once = 3
+
+    @property
+    def num_parts(self) -> int:
+        return len(self.parts)
+
+    @property
+    def edge_part(self) -> Tensor:
+        return torch.arange(len(self.parts)).repeat_interleave(torch.tensor([p.weight.size(1) for p in self.parts]))
+
+    def scores(self, masks: Tensor) -> Tensor:
+        split = masks.split([part.weight.size(1) for part in self.parts], dim=1)
+        return torch.cat([part.scores(mask) for part, mask in zip(self.parts, split, strict=True)], 1)
+
+    def only(self, parts: Tensor) -> Parts:
+        return Parts([self.parts[part] for part in parts.tolist()])
+
+
+def test_three_edges_that_only_work_together_are_found_by_a_wide_search() -> None:
+    pairs = torch.zeros(1, 6, 6)
+    pairs[0, [0, 0, 1], [1, 2, 2]] = 5.0
+    trials = Pairs(torch.tensor([[-4.0, -4.0, -4.0, 0.5, 0.4, 0.3]]), pairs, torch.tensor([-3.0]))
+    assert (search(trials, length=3, width=8) > 0.5).tolist() == [True, True, True, False, False, False]
+
+
+def test_a_large_part_is_searched_greedily_whatever_the_width() -> None:
+    generator = torch.Generator().manual_seed(0)
+    each = torch.randn(1, 5000, generator=generator)
+    trials = Pairs(each, torch.zeros(1, 1, 1).expand(1, 5000, 5000), torch.tensor([0.0]))
+    assert torch.equal(search(trials, length=4, width=8), search(trials, length=4))
+
+
+def test_a_wide_search_where_no_edge_changes_anything_or_scores_are_no_log_odds() -> None:
+    flat = Pairs(torch.zeros(1, 3), torch.zeros(1, 3, 3), torch.zeros(1))
+    assert search(flat, width=4).tolist() == [0, 0, 0]
+    assert search(Pairs(torch.zeros(0, 3), torch.zeros(0, 3, 3), torch.zeros(0)), width=4).shape == (0,)
+    trials = Pairs(torch.tensor([[100.0, -50.0, 70.0]]), torch.zeros(1, 3, 3), torch.tensor([0.0]))
+    assert (search(trials, classes=False, width=4) > 0).tolist() == [True, False, True]
+
+
+def test_no_more_masks_have_gradients_at_once_than_allowed() -> None:
+    trials = Watched(*vars(problem(0, num_edges=100)).values())
+    search(trials, length=3, width=8)
+    assert trials.seen
+    assert max(trials.seen) <= trials.at_once
+
+
+class Watched(Pairs):
+    """Notes how many masks with gradients are handed over at once."""
+
+    seen: ClassVar[list[int]] = []
+
+    def scores(self, masks: Tensor) -> Tensor:
+        if masks.requires_grad:
+            self.seen.append(len(masks))
+        return super().scores(masks)

@@ -1,0 +1,138 @@
+"""A ranking of the edges that predictions need and that suffice for them, one edge after another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gragr_explain.explain._worth import GAIN, Trials, look, ranking_mask, ranks, values
+
+_TRUSTED = 0.8  # a gradient is trusted while it foretells a change to within this factor
+_MOST_AT_ONCE = 8
+_TRIES = 4
+_CLEARLY = 0.02  # by how much a trial must be better than the most promising edge to be preferred: for stable rankings
+_SLACK = 0.002  # how far J may fall below its best before edges that gradients speak for are left out
+
+
+def greedy_search(trials: Trials, factor: Tensor | None, *, classes: bool, length: int) -> Tensor:
+    """Follow one set of edges.
+
+    Each step tries the edges that gradients promise most, and adds the most promising one, unless another is clearly
+    better, so that rankings stay stable. In parts of many edges, gradients are trusted without trials, and with more
+    edges at once, for as long as they foretell what happens. In the end, edges after which the worth has fallen are
+    left out again.
+
+    Takes and returns what :func:`~gragr_explain.explain._search.search` does.
+    """
+    state = _State(trials, length)
+    while state.parts.numel():
+        worth, height, promise = (found[0] for found in look(state.trials, state.kept.unsqueeze(0), classes))
+        state.judge(worth, height, classes)
+        promise = state.retire(promise if factor is None else promise * factor[state.edges])
+        if state.parts.numel():
+            state.extend(promise, classes)
+    return state.mask()
+
+
+class _State:
+    """How far a search has come.
+
+    Attributes:
+        trials: The predictions whose search goes on.
+        parts: Which of all they are.
+        edges: Which of all edges are theirs.
+
+    Of every edge are kept the ``place`` at which it was chosen, from 1, or 0, and the ``rest``, what the last gradients
+    promised of it where it was not; of every part the rest.
+    """
+
+    def __init__(self, trials: Trials, length: int) -> None:
+        part, num_parts = trials.edge_part, trials.num_parts
+        self.trials, self.part, self.length = trials, part, length
+        self.parts, self.edges = (torch.arange(size, device=part.device) for size in (num_parts, part.numel()))
+        self.place, self.rest = torch.zeros_like(part), torch.zeros_like(part, dtype=trials.dtype)
+
+        sizes = torch.bincount(part, minlength=num_parts)
+        self.limit, self.is_large = sizes.clamp(max=length), sizes >= 2 * length
+        self.num_chosen = torch.zeros_like(sizes)
+        self.best, self.best_length = torch.full_like(sizes, -torch.inf, dtype=torch.double), torch.zeros_like(sizes)
+        self.at_once, self.trusted = torch.ones_like(sizes), self.is_large.clone()
+        self.foretold = torch.zeros_like(self.best)
+        self.height: Tensor | None = None
+        self.unit = torch.ones_like(self.best)  # what J is measured in
+
+    @property
+    def kept(self) -> Tensor:
+        """Which of the edges at hand are chosen."""
+        return self.place[self.edges] > 0
+
+    def judge(self, worth: Tensor, height: Tensor, classes: bool) -> None:
+        """Take note of how good the chosen edges are, and of whether gradients foretold it."""
+        parts, foretold = self.parts, self.foretold[self.parts]
+        if self.height is None:
+            self.height = torch.zeros_like(self.best)
+            if not classes:
+                self.unit = worth.abs()
+        else:
+            change = height - self.height[parts]
+            as_hoped = (change > _TRUSTED * foretold) & (foretold > _TRUSTED * change)
+            self.trusted[parts] = as_hoped & self.is_large[parts]
+            self.at_once[parts] = torch.where(self.trusted[parts], 2 * self.at_once[parts], 1).clamp(max=_MOST_AT_ONCE)
+        self.height[parts] = height
+        lost, unit = self.best[parts] - worth, self.unit[parts]
+        better = (lost < -GAIN * unit) | ((lost < _SLACK * unit) & (foretold > 0))
+        self.best_length[parts[better]] = self.num_chosen[parts[better]]
+        self.best[parts] = torch.maximum(self.best[parts], worth)
+
+    def retire(self, promise: Tensor) -> Tensor:
+        """Let go of the parts that have as many edges as they may; returns the promises of those that go on."""
+        part, num_chosen = self.trials.edge_part, self.num_chosen[self.parts]
+        full = (num_chosen == self.length)[part] & ~self.kept
+        self.rest[self.edges[full]] = promise[full].clamp(min=0).to(self.rest.dtype)
+        going = num_chosen < self.limit[self.parts]
+        if bool(going.all()):
+            return promise
+        here = going[part]
+        self.edges, self.parts = self.edges[here], self.parts[going]
+        if self.parts.numel():
+            self.trials = self.trials.only(going.nonzero().view(-1))
+        return promise[here]
+
+    def extend(self, promise: Tensor, classes: bool) -> None:
+        """Choose the next edges of every part: the most promising, where gradients are trusted, else one by trial."""
+        part, parts, kept = self.trials.edge_part, self.parts, self.kept
+        rank = ranks(torch.where(kept, -torch.inf, promise), part, parts.numel())
+        hopeful = torch.bincount(part[~kept & (promise > 0)], minlength=parts.numel())
+        room = self.limit[parts] - self.num_chosen[parts]
+        count = torch.minimum(torch.minimum(self.at_once[parts], hopeful), room)
+        alone = ~self.trusted[parts] | (count == 0)
+        added = ~kept & (rank < torch.where(alone, 0, count)[part])
+        if bool(alone.any()):
+            added |= _tried(self.trials, alone, rank, kept, classes, _CLEARLY * self.unit[parts])
+        self.place[self.edges[added]] = (self.num_chosen[parts][part] + 1 + torch.where(alone[part], 0, rank))[added]
+        self.num_chosen[parts] += torch.bincount(part[added], minlength=parts.numel())
+        hoped = self.foretold.new_zeros(parts.numel())
+        self.foretold[parts] = hoped.index_add_(0, part[added], promise[added].double())
+
+    def mask(self) -> Tensor:
+        """The ranking that was found."""
+        return ranking_mask(self.place, self.part, self.best_length, self.rest, self.length)
+
+
+@torch.no_grad()
+def _tried(trials: Trials, alone: Tensor, rank: Tensor, kept: Tensor, classes: bool, clearly: Tensor) -> Tensor:
+    """For some parts the best of the most promising edges, as a mask of all edges.
+
+    That is the most promising one, unless another is better by more than ``clearly``, ``[num_parts]``.
+    """
+    chosen = torch.zeros_like(kept)
+    inside = alone[trials.edge_part].nonzero().view(-1)
+    trials = trials.only(alone.nonzero().view(-1))
+    part, rank, kept = trials.edge_part, rank[inside], kept[inside]
+    tries = torch.arange(_TRIES, device=rank.device).unsqueeze(1)
+    candidate = ~kept & (rank == tries)
+    there = torch.bincount(part[~kept], minlength=trials.num_parts) > tries
+    worth = values(trials, kept | candidate, classes)[0].where(there, -torch.inf)
+    winner = torch.where(worth.max(0).values > worth[0] + clearly[alone], worth.argmax(0), 0)
+    chosen[inside[candidate.gather(0, winner[part].unsqueeze(0)).squeeze(0)]] = True
+    return chosen

@@ -1,0 +1,127 @@
+"""How good sets of edges are as explanations, and which edges gradients would add to them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+SUFFICIENCY = 0.75
+"""How much it counts that edges suffice, beside 1 for their being needed (chosen on validation nodes and graphs)."""
+
+GAIN = 1e-6
+"""By how much a set must be better to count as better."""
+
+_ROUNDING = 1e-4  # promises that differ by less, beside the largest of a part, are the same: the first edge goes first
+
+
+class Trials(Protocol):
+    """Several predictions, each of a part of one graph, that can be made with factors on its edges."""
+
+    @property
+    def edge_part(self) -> Tensor:
+        """Which part each edge belongs to, ``[num_edges]``."""
+
+    @property
+    def num_parts(self) -> int:
+        """The number of predictions."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers of masks."""
+
+    @property
+    def at_once(self) -> int:
+        """How many masks a pass may take."""
+
+    def scores(self, masks: Tensor) -> Tensor:
+        """How strongly each prediction stands under masks ``[num_masks, num_edges]``, ``[num_masks, num_parts]``."""
+
+    def only(self, parts: Tensor) -> Trials:
+        """Some of the parts, ``[num_kept]`` in ascending order, with their edges in the same order."""
+
+
+def value(kept: Tensor, removed: Tensor, classes: bool) -> Tensor:
+    r"""What sets of edges are worth, :math:`J(S) = \tfrac34\, p(S) - p(E \setminus S)`, of any shape.
+
+    Args:
+        kept: The scores of the sets alone.
+        removed: The scores of all but the sets, of the same shape.
+        classes: Whether scores are log-odds; otherwise :math:`p` is the score itself.
+    """
+    if classes:
+        kept, removed = kept.sigmoid(), removed.sigmoid()
+    return (SUFFICIENCY * kept - removed).double()
+
+
+@torch.no_grad()
+def values(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
+    """What sets of edges ``[num_sets, num_edges]`` are worth to each part, ``[num_sets, num_parts]``.
+
+    The second is the same in scores, which tell apart what probabilities near 0 or 1 do not.
+    """
+    masks = kept.to(trials.dtype)
+    on, off = trials.scores(torch.cat([masks, 1 - masks])).split(len(kept))
+    return value(on, off, classes), (SUFFICIENCY * on - off).double()
+
+
+def look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """What sets of edges are worth, and by how much each edge promises to raise that.
+
+    The gradients are those at the kept edges and at the removed ones, which know what was chosen before, as those at
+    the whole graph do not.
+
+    Args:
+        trials: The predictions.
+        kept: The sets, ``[num_sets, num_edges]``.
+        classes: Whether scores are log-odds.
+
+    Returns:
+        The worth of each set to each part, ``[num_sets, num_parts]``, the same in scores, and the promises of the
+        edges, in scores, ``[num_sets, num_edges]``.
+    """
+    worth, height, promise = [], [], []
+    for some in kept.split(max(1, trials.at_once // 2)):
+        masks = torch.cat([some, ~some]).to(trials.dtype).requires_grad_()
+        with torch.enable_grad():
+            scores = trials.scores(masks)
+            # the sum with nothing of the masks has a gradient even where a model uses none of its edges
+            (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
+        on, off = scores.detach().split(len(some))
+        worth.append(value(on, off, classes))
+        height.append((SUFFICIENCY * on - off).double())
+        promise.append(SUFFICIENCY * gradients[: len(some)] + gradients[len(some) :])
+    return torch.cat(worth), torch.cat(height), torch.cat(promise)
+
+
+def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
+    """The place of each edge among those of its part, from 0 for the most promising, ``[num_edges]``."""
+    finite = promise.isfinite()
+    largest = promise.new_zeros(num_parts).scatter_reduce_(0, part, promise.abs().where(finite, 0), "amax")
+    grain = (_ROUNDING * largest).clamp(min=torch.finfo(promise.dtype).tiny)[part]
+    order = torch.argsort(torch.where(finite, (promise / grain).round(), promise), descending=True, stable=True)
+    order = order[torch.argsort(part[order], stable=True)]
+    begin = torch.searchsorted(part[order], torch.arange(num_parts, device=part.device))
+    found = torch.empty_like(part)
+    found[order] = torch.arange(part.numel(), device=part.device) - begin[part[order]]
+    return found
+
+
+def ranking_mask(place: Tensor, part: Tensor, length: Tensor, rest: Tensor, most: int) -> Tensor:
+    """A mask in ``[0, 1]`` that ranks edges, ``[num_edges]``.
+
+    Args:
+        place: The place at which each edge was chosen, from 1, or 0, ``[num_edges]``.
+        part: The part that each edge belongs to, ``[num_edges]``.
+        length: How many of the chosen edges of each part count, ``[num_parts]``: from 1 in equal steps down to above
+            0.5.
+        rest: What is promised of the other edges, not negative, ``[num_edges]``: in proportion, below 0.5.
+        most: How many edges a part may have chosen.
+    """
+    length = length[part]
+    rest = torch.where(length == most, rest, 0)
+    strongest = rest.new_zeros(int(part.max()) + 1 if part.numel() else 0).scatter_reduce_(0, part, rest, "amax")[part]
+    rest = torch.where(strongest > 0, rest / (2 * strongest), 0) * (1 - 1 / (most + 1))
+    order = 1 - (place - 1) / (2 * length.clamp(min=1))
+    return torch.where((place > 0) & (place <= length), order.to(rest.dtype), rest)
