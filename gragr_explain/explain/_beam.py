@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gragr_explain.explain._worth import Trials, look, ranking_mask, ranks, values
 
-_BY_SCORE = 1e-4  # how much a score counts beside a probability, which hardly changes where it is certain
+_BY_SCORE = 1e-3  # how much the logarithm of a score counts beside a probability, which hardly changes near 0 and 1
 _SAME = 1e-6  # worths that differ by less are the same: the first set goes first, whatever the rounding
 
 
@@ -25,7 +25,7 @@ def beam_search(trials: Trials, factor: Tensor | None, *, classes: bool, length:
     last = beam.size.clamp(max=length)
     place, best_length = torch.zeros_like(beam.part), torch.zeros_like(last)
     for step in range(1, int(last.max()) + 1):
-        beam.extend(beam.candidates(factor, tries), width)
+        beam.extend(step, beam.candidates(step, factor, tries), width)
         found, found_length = beam.winner()
         best_length = torch.where(last == step, found_length, best_length)
         place = torch.where((last == step)[beam.part], found, place)
@@ -57,14 +57,14 @@ class _Beam:
         self.trials, self.classes, self.part = trials, classes, trials.edge_part
         self.size = torch.bincount(self.part, minlength=trials.num_parts)
         self.place = self.part.new_zeros(1, self.part.numel())
-        self.worth = self.best = values(trials, self.place > 0, classes)[0]
+        self.worth = self.best = self._worth(self.place > 0)
         self.total, self.best_length = torch.zeros_like(self.worth), torch.zeros_like(self.worth, dtype=torch.long)
         self.code = self.best_length
         numbers = torch.randint(2**62, self.part.shape, generator=torch.Generator().manual_seed(0))
         self._numbers = numbers.to(self.part.device)
-        self._same = _SAME * (torch.ones_like(self.worth[0]) if classes else self.worth[0].abs())
+        self._same = _SAME * (torch.ones_like(self.worth[0]) if classes else self.worth[0].nan_to_num(0, 0, 0).abs())
 
-    def candidates(self, factor: Tensor | None, tries: int) -> Tensor:
+    def candidates(self, step: int, factor: Tensor | None, tries: int) -> Tensor:
         """Which edges to add to each set, the most promising first, or -1, ``[num_sets, num_tries, num_parts]``."""
         kept, num_parts, largest = self.place > 0, self.size.numel(), int(self.size.max())
         promise = torch.zeros_like(self.place, dtype=self.trials.dtype)
@@ -74,22 +74,21 @@ class _Beam:
         promise = promise.masked_fill(kept, -torch.inf)
         each = self.part + num_parts * torch.arange(len(kept), device=kept.device).unsqueeze(1)
         rank = ranks(promise.view(-1), each.view(-1), num_parts * len(kept)).view_as(kept)
-        found = self.part.new_full((len(kept), min(tries, largest), num_parts), -1)
+        found = self.part.new_full((len(kept), min(tries, largest - step + 1), num_parts), -1)
         tried = ~kept & (rank < found.size(1)) & (self.worth > -torch.inf)[:, self.part]
         row, edge = tried.nonzero().unbind(1)
         found[row, rank[row, edge], self.part[edge]] = edge
         return found
 
-    def extend(self, edge: Tensor, width: int) -> None:
+    def extend(self, step: int, edge: Tensor, width: int) -> None:
         """Go on with the best sets that edges ``[num_sets, num_tries, num_parts]`` make, at most ``width``."""
-        tries, step = edge.size(1), int(self.place.max()) + 1
+        tries = edge.size(1)
         place = self.place.repeat_interleave(tries, 0)
         code = (self.code.unsqueeze(1) + self._numbers[edge]).flatten(0, 1)
         edge = edge.flatten(0, 1)
         row, part = (edge >= 0).nonzero().unbind(1)
         place[row, edge[row, part]] = step
-        worth, score = values(self.trials, place > 0, self.classes)
-        left = (worth + _BY_SCORE * score).where(edge >= 0, -torch.inf)
+        worth = left = self._worth(place > 0).where(edge >= 0, -torch.inf)
         total = self.total.repeat_interleave(tries, 0)
 
         chosen, there = [], []
@@ -113,7 +112,13 @@ class _Beam:
         row = _first(self.total.where(self.worth > -torch.inf, -torch.inf), self._same)
         return self.place.gather(0, row[:, self.part])[0], self.best_length.gather(0, row)[0]
 
+    def _worth(self, kept: Tensor) -> Tensor:
+        """What sets ``[num_sets, num_edges]`` are worth; nothing, where a model's answer to them is no number."""
+        worth, score = values(self.trials, kept, self.classes)
+        worth = worth + _BY_SCORE * score.sign() * score.abs().log1p()
+        return worth.where(worth.isfinite(), -torch.inf)
 
-def _first(worth: Tensor, same: Tensor) -> Tensor:
-    """The first row with the largest number, ``[1, num_parts]``, or one that is the same."""
-    return (worth >= worth.max(0).values - same).long().argmax(0, keepdim=True)
+
+def _first(worth: Tensor, tolerance: Tensor) -> Tensor:
+    """The first row with the largest number, ``[1, num_parts]``, or one that is less by no more than a tolerance."""
+    return (worth >= worth.max(0).values - tolerance).long().argmax(0, keepdim=True)

@@ -103,9 +103,11 @@ class GradientContextExplainer(ExplainerAlgorithm):
             ``False`` explains without it.
         evidence: Whether the edge mask shows what ``"supports"`` the output or what the model ``"uses"``.
         search_edges: How many supporting edges to search for; 0 takes the gradients as they are, several times faster.
-        search_width: How many sets of edges the search follows. By default 8 for graphs, and 1 for nodes and links,
-            where gradients foretell more: that is greedy, and many times faster. More finds better edges where they do
-            not, as with GIN (``reports/ceiling.md``).
+        search_width: How many sets of edges the search follows, at most; fewer in graphs of more than 1,024 edges. By
+            default 8 for graphs, of which a model takes several in a pass, and 1 for nodes and links, where gradients
+            foretell more: that is greedy, and many times faster. A wider search finds better edges where gradients
+            mislead, as with GIN (``reports/ceiling.md``). It tries all edges of parts of up to 64, so that
+            ``history_weight`` does not matter there.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
@@ -327,7 +329,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         factor = self._factor(shared, part.ego.edge)
         edges = edges if factor is None else edges * factor
         features = features.contiguous().mul_(part.union.x)
-        at_once = 1 if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
+        at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
         trials = self.trials(model, part.shared(), explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
         if self.evidence == "uses":  # the other direction of an edge is where it is in the whole graph
@@ -336,16 +338,17 @@ class GradientContextExplainer(ExplainerAlgorithm):
         changed = changes(trials, mask, shared.prediction[part.ego.node[part.ego.centre]])
         return Found(edges, features, mask, changed, part)
 
-    def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int) -> UnionTrials:
+    def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int | None) -> UnionTrials:
         """Several outputs, each with a part of the graph of its own, under masks of their edges.
 
         Args:
             model: The model, in evaluation mode.
             union: The graph.
             target: The target of each output, ``[num_parts, *]``.
-            at_once: How many copies of the graph a pass may take.
+            at_once: How many copies of the graph a pass may take; ``None`` where the model does not take copies.
         """
-        return UnionTrials(model, union, target, self.model_config, self.explainer_config.explanation_type, at_once)
+        explanation_type, copies = self.explainer_config.explanation_type, at_once is not None
+        return UnionTrials(model, union, target, self.model_config, explanation_type, at_once or 1, copies)
 
     def edge_mask(self, trials: UnionTrials, evidence: Tensor, factor: Tensor | None) -> Tensor:
         """The mask of the edges of several outputs.
@@ -362,8 +365,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if self.evidence == "uses":
             return usage(trials) if factor is None else usage(trials) * factor
         classes = self.model_config.mode != ModelMode.regression
-        graphs = self.model_config.task_level == ModelTaskLevel.graph
-        width = self.search_width or (_WIDTH_OF_GRAPHS if graphs else 1)
+        wide = self.model_config.task_level == ModelTaskLevel.graph and trials.copies
+        width = self.search_width or (_WIDTH_OF_GRAPHS if wide else 1)
         return search(trials, factor, classes=classes, length=self.search_edges, width=width)
 
     def _explain_whole(
@@ -393,7 +396,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if self.search_edges or self.evidence == "uses":
             largest = messages_of_a_copy(model, union, union, shared.output[wanted])
         size = 4 * (2 * x.numel() + 3 * (largest or 0))
-        at_once = 1 if largest is None else max(1, _MEMORY // max(size, 1))
+        at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, target[wanted], at_once)
         mask = self.edge_mask(trials, edges, factor)
         if self.evidence == "uses":

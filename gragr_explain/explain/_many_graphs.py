@@ -23,7 +23,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.explain._change import changes as measure_changes
-from gragr_explain.explain._copies import listening
+from gragr_explain.explain._copies import listening, messages_of_a_copy
 from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
@@ -150,7 +150,7 @@ class _Job:
                 at_once = 1
                 continue
             edge_evidence, feature_evidence, output = evidence
-            at_once_masked = 1 if len(graphs) == 1 else self.footprint.masks_within(memory_mb * 2**19, union)
+            at_once_masked = self._at_once(union, output, memory_mb)
             edge_mask, changed = self._mask(graphs, union, edge_evidence, output, at_once_masked)
             first_node = torch.searchsorted(union.node_part, union.wanted)
             messages = message_edges(self.explainer.model, union.edge_index) - first_node[union.edge_part]
@@ -162,11 +162,17 @@ class _Job:
             )
             start += len(graphs)
 
+    def _at_once(self, union: Union, output: Tensor, memory_mb: int) -> int | None:
+        """How many copies of some graphs a pass may take; ``None`` where the model does not take copies."""
+        if union.num_parts == 1 and messages_of_a_copy(self.explainer.model, union, union, output) is None:
+            return None
+        return self.footprint.masks_within(memory_mb * 2**19, union)
+
     def _evidence(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor]:
         return union_evidence(self.explainer, union, self._labels(graphs))
 
     def _mask(
-        self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int
+        self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int | None
     ) -> tuple[Tensor, list[ChangeFact | None]]:
         """The mask of the edges, and what is predicted without the strongest."""
         algorithm, target = self.explainer.algorithm, self._labels(graphs)

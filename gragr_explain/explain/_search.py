@@ -10,7 +10,7 @@ from gragr_explain.explain._greedy import greedy_search
 from gragr_explain.explain._worth import Trials
 
 _MESSAGES = 8192
-"""How many messages the sets that a step follows may send, about."""
+"""How many messages the sets that are followed may send; those that a step tries, 4 or more times as many."""
 
 
 def search(

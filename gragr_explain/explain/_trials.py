@@ -16,7 +16,7 @@ from gragr_explain.messages import mask_dtype
 
 @dataclass(frozen=True)
 class UnionTrials:
-    """The predictions that a union of graphs is made of; see :class:`~gragr_explain.explain._search.Trials`.
+    """The predictions that a union of graphs is made of; see :class:`~gragr_explain.explain._worth.Trials`.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -25,6 +25,7 @@ class UnionTrials:
         config: What the model returns.
         explanation_type: Whether the model's prediction or a phenomenon is explained.
         at_once: How many masks a pass takes.
+        copies: Whether a pass can take several; a wide search takes long where it cannot.
     """
 
     model: nn.Module
@@ -33,6 +34,7 @@ class UnionTrials:
     config: ModelConfig
     explanation_type: ExplanationType
     at_once: int = 8
+    copies: bool = True
     _copies: dict[int, Computation] = field(default_factory=dict, init=False, repr=False)
 
     @property

@@ -22,7 +22,8 @@ from torch_geometric.nn import (
 from torch_geometric.utils import to_dense_batch
 
 from gragr_explain import GradientContextExplainer, GraphExplanations, explain_many
-from gragr_explain.explain import _many_graphs
+from gragr_explain.explain import _explainer, _many_graphs
+from gragr_explain.explain._search import search
 from gragr_explain.history import message_edges
 from gragr_explain.rationale import Rationale
 
@@ -411,3 +412,46 @@ def test_progress_bar(capsys):
     assert "6/6" in capsys.readouterr().err
     explain_many(explainer, graphs, progress=False)
     assert capsys.readouterr().err == ""
+
+
+class Alone(Pooled):
+    """Takes one graph at a time."""
+
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index)
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "options", "width"),
+    [
+        (Pooled(), "graph", {}, 8),
+        (Pooled(), "graph", {"search_width": 3}, 3),
+        (Alone(), "graph", {}, 1),
+        (Alone(), "graph", {"search_width": 3}, 3),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, 1),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"search_width": 3}, 3),
+    ],
+)
+def test_how_wide_a_search_is(model, level, options, width, monkeypatch):
+    seen = []
+
+    def noted(*arguments, **named):
+        seen.append(named["width"])
+        return search(*arguments, **named)
+
+    monkeypatch.setattr(_explainer, "search", noted)
+    explainer, graphs = (
+        explainer_for(model.double(), GradientContextExplainer(**options), level=level),
+        random_graphs(4),
+    )
+    explain_many(explainer, graphs if level == "graph" else graphs[2], progress=False)
+    explainer(graphs[2].x, graphs[2].edge_index, index=None if level == "graph" else 0)
+    assert set(seen) == {width}
+    assert len(seen) >= 2
+
+
+def test_one_graph_takes_few_passes():
+    model, calls = Pooled().double(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    explain_many(explainer_for(model, level="graph"), [random_graph(0, 10, 28)], progress=False)
+    assert len(calls) < 50
