@@ -162,6 +162,7 @@ class _Job:
             )
             start += len(graphs)
 
+    @torch.no_grad()
     def _at_once(self, union: Union, output: Tensor, memory_mb: int) -> int | None:
         """How many copies of some graphs a pass may take; ``None`` where the model does not take copies."""
         if union.num_parts == 1 and messages_of_a_copy(self.explainer.model, union, union, output) is None:

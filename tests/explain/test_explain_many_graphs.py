@@ -450,6 +450,7 @@ def test_how_wide_a_search_is(model, level, options, width, monkeypatch):
     assert len(seen) >= 2
 
 
+@pytest.mark.filterwarnings("error")
 def test_one_graph_takes_few_passes():
     model, calls = Pooled().double(), []
     model.register_forward_hook(lambda *_: calls.append(1))
