@@ -65,7 +65,7 @@ class _SparseProduct(torch.autograd.Function):
         return _SparseProduct.apply(grad, *ctx.pair), None, None
 
 
-def with_sparse_input(model: nn.Module, data: Data, *, aggregate: bool = True) -> nn.Module:
+def with_sparse_input(model: nn.Module, data: Data, *, aggregate: bool = True, dropout: float = 0.0) -> nn.Module:
     """Let the first layer use that its features are mostly zeros, and aggregate them once instead of in every pass.
 
     The words of a text are 1 % of its vocabulary, and GIN and GraphSAGE aggregate them before anything is learned about
@@ -76,6 +76,7 @@ def with_sparse_input(model: nn.Module, data: Data, *, aggregate: bool = True) -
         model: One of the backbones; it is changed.
         data: The only graph that it will see.
         aggregate: Whether to aggregate once too, which weighs no messages of the first layer.
+        dropout: The share of features, as they are aggregated, that is dropped while the model is trained.
     """
     layer: Any = message_passing_layers(model)[0]
     kind = type(layer).__name__
@@ -83,26 +84,41 @@ def with_sparse_input(model: nn.Module, data: Data, *, aggregate: bool = True) -
         with torch.no_grad():
             around = layer.propagate(data.edge_index, x=(data.x, data.x), size=None)
         if kind == "GINConv":
-            _multiply_sparsely(layer.nn.lins[0], around + (1 + layer.eps) * data.x)
+            _multiply_sparsely(layer.nn.lins[0], around + (1 + layer.eps) * data.x, dropout)
             _change(layer, forward=lambda self, x, edge_index, size=None: self.nn(x))
         else:
-            _multiply_sparsely(layer.lin_l, around)
-            _multiply_sparsely(layer.lin_r, data.x)
+            _multiply_sparsely(layer.lin_l, around, dropout)
+            _multiply_sparsely(layer.lin_r, data.x, dropout)
             _change(layer, propagate=lambda self, edge_index, **inputs: data.x)
     elif kind in ("GCNConv", "GATConv"):
-        _multiply_sparsely(layer.lin, data.x)
+        _multiply_sparsely(layer.lin, data.x, dropout)
     return model
 
 
-def _multiply_sparsely(linear: nn.Module, x: Tensor) -> None:
-    """Let a linear layer multiply one constant matrix, whatever it is called with."""
-    sparse, transposed = x.to_sparse_csr(), x.t().contiguous().to_sparse_csr()
+def _multiply_sparsely(linear: nn.Module, x: Tensor, dropout: float = 0.0) -> None:
+    """Let a linear layer multiply one constant matrix, whatever it is called with.
+
+    Args:
+        linear: The layer; it is changed.
+        x: The matrix.
+        dropout: The share of its entries that is dropped while the layer is trained.
+    """
+    pair = x.to_sparse_csr(), x.t().contiguous().to_sparse_csr()
+    by_column = x.nonzero()[:, 1].argsort(stable=True) if dropout else None
 
     def forward(self: Any, _x: Tensor) -> Tensor:
+        sparse, transposed = pair
+        if dropout and self.training:
+            values = F.dropout(sparse.values(), dropout)
+            sparse, transposed = _with_values(sparse, values), _with_values(transposed, values[by_column])
         product: Tensor = _SparseProduct.apply(self.weight.t(), sparse, transposed)
         return product if self.bias is None else product + self.bias
 
     _change(linear, forward=forward)
+
+
+def _with_values(sparse: Tensor, values: Tensor) -> Tensor:
+    return torch.sparse_csr_tensor(sparse.crow_indices(), sparse.col_indices(), values, sparse.shape)
 
 
 def _change(module: nn.Module, **methods: Any) -> None:

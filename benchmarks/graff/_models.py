@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GAT, GCN, LINKX, MLP, FAConv, GCN2Conv, GraphSAGE, SAGEConv
+from torch_geometric.nn import GAT, GCN, LINKX, MLP, FAConv, GCN2Conv, GraphSAGE
 
-from benchmarks._training import _change, _multiply_sparsely, _SparseProduct, with_sparse_input
-from gragr_explain.history import message_passing_layers
+from benchmarks._training import _multiply_sparsely, with_sparse_input
 from gragr_explain.models import GRAFF, MIXINGS
 
 WIDTH, DEPTH, DROPOUT = 64, 2, 0.5
@@ -82,12 +81,12 @@ def new_model(name: str, setting: str, data: Data, num_classes: int, seed: int) 
     """A model initialised from a seed, which uses that the features of its one graph are mostly zeros."""
     torch.manual_seed(seed)
     option, drops = SETTINGS[name][setting]
-    multiply = _drop_features if drops else _multiply_sparsely
+    dropout = DROPOUT if drops else 0.0
     sizes: tuple[Any, ...] = (data.num_features, WIDTH, DEPTH, num_classes, DROPOUT)
     if name in GRAFFS:
         flow = HEAT if option == "heat" else {**FLOW, "act": option}
         graff = GRAFF(*sizes, w=GRAFFS[name], **flow)
-        multiply(graff.encoder, data.x)
+        _multiply_sparsely(graff.encoder, data.x, dropout)
         return graff
     if name in ("GCN", "GAT", "GraphSAGE"):
         if name == "GCN":
@@ -96,53 +95,19 @@ def new_model(name: str, setting: str, data: Data, num_classes: int, seed: int) 
             model = GAT(*sizes, heads=option)
         else:
             model = GraphSAGE(*sizes, aggr=option)
-        return _with_dropped_features(model, data) if drops else with_sparse_input(model, data)
+        return with_sparse_input(model, data, dropout=dropout)
     if name == "LINKX":
         linkx = LINKX(data.num_nodes, data.num_features, WIDTH, num_classes, option, dropout=DROPOUT)
-        multiply(linkx.node_mlp.lins[0], data.x)
+        _multiply_sparsely(linkx.node_mlp.lins[0], data.x, dropout)
         return linkx
     if name == REFERENCE:
         mlp = NoGraph([data.num_features, *[WIDTH] * (option - 1), num_classes])
-        multiply(mlp.mlp.lins[0], data.x)
+        _multiply_sparsely(mlp.mlp.lins[0], data.x, dropout)
         return mlp
     gcnii = name == "GCNII"
     layer = (
         (lambda number: GCN2Conv(WIDTH, option, 0.5, number)) if gcnii else (lambda _: FAConv(WIDTH, option, DROPOUT))
     )
     residual = Residual(data.num_features, num_classes, layer, relu=gcnii)
-    multiply(residual.encoder, data.x)
+    _multiply_sparsely(residual.encoder, data.x, dropout)
     return residual
-
-
-def _with_dropped_features(model: nn.Module, data: Data) -> nn.Module:
-    """As :func:`with_sparse_input`; GraphSAGE drops what it has aggregated, too."""
-    layer: Any = message_passing_layers(model)[0]
-    if not isinstance(layer, SAGEConv):
-        with_sparse_input(model, data)
-        _drop_features(layer.lin, data.x)
-        return model
-    with torch.no_grad():
-        around = layer.propagate(data.edge_index, x=(data.x, data.x), size=None)
-    with_sparse_input(model, data)
-    _drop_features(layer.lin_l, around)
-    _drop_features(layer.lin_r, data.x)
-    return model
-
-
-def _drop_features(linear: nn.Module, x: Tensor) -> None:
-    """Let a linear layer multiply one constant matrix, of which half the entries are dropped while it is trained."""
-    columns = x.nonzero()[:, 1]
-    sparse, transposed = x.to_sparse_csr(), x.t().contiguous().to_sparse_csr()
-    order = columns.argsort(stable=True)
-
-    def forward(self: Any, _x: Tensor) -> Tensor:
-        values = F.dropout(sparse.values(), DROPOUT, self.training)
-        pair = _with_values(sparse, values), _with_values(transposed, values[order])
-        product: Tensor = _SparseProduct.apply(self.weight.t(), *pair)
-        return product if self.bias is None else product + self.bias
-
-    _change(linear, forward=forward)
-
-
-def _with_values(sparse: Tensor, values: Tensor) -> Tensor:
-    return torch.sparse_csr_tensor(sparse.crow_indices(), sparse.col_indices(), values, sparse.shape)

@@ -11,7 +11,7 @@ _BY_SCORE = 1e-3  # how much the logarithm of a score counts beside a probabilit
 _SAME = 1e-6  # worths that differ by less are the same: the first set goes first, whatever the rounding
 
 
-def beam_search(trials: Trials, factor: Tensor | None, *, classes: bool, length: int, width: int, tries: int) -> Tensor:
+def beam_search(trials: Trials, factor: Tensor, *, classes: bool, length: int, width: int, tries: int) -> Tensor:
     """Follow several sets of edges of each part.
 
     Each step tries to add to each set the edges that gradients promise most, or all of them where there are few, and
@@ -30,11 +30,9 @@ def beam_search(trials: Trials, factor: Tensor | None, *, classes: bool, length:
         best_length = torch.where(last == step, found_length, best_length)
         place = torch.where((last == step)[beam.part], found, place)
     rest = torch.zeros_like(place, dtype=trials.dtype)
-    full = (best_length == length)[beam.part]
-    if bool(full.any()):
-        promise = look(trials, (place > 0).unsqueeze(0), classes)[2][0]
-        promise = promise if factor is None else promise * factor
-        rest = torch.where(full & (place == 0), promise, 0).clamp(min=0)
+    if bool((best_length == length).any()):
+        promise = look(trials, (place > 0).unsqueeze(0), classes)[2][0] * factor
+        rest = promise.masked_fill(place > 0, 0).clamp(min=0)
     return ranking_mask(place, beam.part, best_length, rest, length)
 
 
@@ -64,13 +62,12 @@ class _Beam:
         self._numbers = numbers.to(self.part.device)
         self._same = _SAME * (torch.ones_like(self.worth[0]) if classes else self.worth[0].nan_to_num(0, 0, 0).abs())
 
-    def candidates(self, step: int, factor: Tensor | None, tries: int) -> Tensor:
+    def candidates(self, step: int, factor: Tensor, tries: int) -> Tensor:
         """Which edges to add to each set, the most promising first, or -1, ``[num_sets, num_tries, num_parts]``."""
         kept, num_parts, largest = self.place > 0, self.size.numel(), int(self.size.max())
         promise = torch.zeros_like(self.place, dtype=self.trials.dtype)
         if tries < largest:
-            promise = look(self.trials, kept, self.classes)[2]
-            promise = promise if factor is None else promise * factor
+            promise = look(self.trials, kept, self.classes)[2] * factor
         promise = promise.masked_fill(kept, -torch.inf)
         each = self.part + num_parts * torch.arange(len(kept), device=kept.device).unsqueeze(1)
         rank = ranks(promise.view(-1), each.view(-1), num_parts * len(kept)).view_as(kept)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import GAIN, Trials, look, ranking_mask, ranks, values
+from gragr_explain.explain._worth import Trials, look, ranking_mask, ranks, values
 
 _TRUSTED = 0.8  # a gradient is trusted while it foretells a change to within this factor
 _MOST_AT_ONCE = 8
 _TRIES = 4
 _CLEARLY = 0.02  # by how much a trial must be better than the most promising edge to be preferred: for stable rankings
+_GAIN = 1e-6  # by how much a set must be better to count as better
 _SLACK = 0.002  # how far J may fall below its best before edges that gradients speak for are left out
 
 
-def greedy_search(trials: Trials, factor: Tensor | None, *, classes: bool, length: int) -> Tensor:
+def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int) -> Tensor:
     """Follow one set of edges.
 
     Each step tries the edges that gradients promise most, and adds the most promising one, unless another is clearly
@@ -28,7 +29,7 @@ def greedy_search(trials: Trials, factor: Tensor | None, *, classes: bool, lengt
     while state.parts.numel():
         worth, height, promise = (found[0] for found in look(state.trials, state.kept.unsqueeze(0), classes))
         state.judge(worth, height, classes)
-        promise = state.retire(promise if factor is None else promise * factor[state.edges])
+        promise = state.retire(promise * factor[state.edges])
         if state.parts.numel():
             state.extend(promise, classes)
     return state.mask()
@@ -80,7 +81,7 @@ class _State:
             self.at_once[parts] = torch.where(self.trusted[parts], 2 * self.at_once[parts], 1).clamp(max=_MOST_AT_ONCE)
         self.height[parts] = height
         lost, unit = self.best[parts] - worth, self.unit[parts]
-        better = (lost < -GAIN * unit) | ((lost < _SLACK * unit) & (foretold > 0))
+        better = (lost < -_GAIN * unit) | ((lost < _SLACK * unit) & (foretold > 0))
         self.best_length[parts[better]] = self.num_chosen[parts[better]]
         self.best[parts] = torch.maximum(self.best[parts], worth)
 

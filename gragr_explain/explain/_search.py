@@ -42,11 +42,12 @@ def search(
     room = 2 ** torch.ceil(torch.log2(size.clamp(min=1).double())).long()  # parts of like size are searched together
     room = room.where(_MESSAGES // room > 1, 0) if width > 1 else torch.zeros_like(room)
     mask = torch.zeros(part.shape, dtype=trials.dtype, device=part.device)
+    factor = torch.ones_like(mask) if factor is None else factor
     for most in room[size > 0].unique().tolist():
         chosen = (room == most) & (size > 0)
         edges = chosen[part].nonzero().view(-1)
         some = trials.only(chosen.nonzero().view(-1))
-        weight = None if factor is None else factor[edges]
+        weight = factor[edges]
         if most == 0:
             mask[edges] = greedy_search(some, weight, classes=classes, length=length)
         else:

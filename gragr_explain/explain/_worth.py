@@ -10,9 +10,6 @@ from torch import Tensor
 SUFFICIENCY = 0.75
 """How much it counts that edges suffice, beside 1 for their being needed (chosen on validation nodes and graphs)."""
 
-GAIN = 1e-6
-"""By how much a set must be better to count as better."""
-
 _ROUNDING = 1e-4  # promises that differ by less, beside the largest of a part, are the same: the first edge goes first
 
 
@@ -42,28 +39,21 @@ class Trials(Protocol):
         """Some of the parts, ``[num_kept]`` in ascending order, with their edges in the same order."""
 
 
-def value(kept: Tensor, removed: Tensor, classes: bool) -> Tensor:
-    r"""What sets of edges are worth, :math:`J(S) = \tfrac34\, p(S) - p(E \setminus S)`, of any shape.
-
-    Args:
-        kept: The scores of the sets alone.
-        removed: The scores of all but the sets, of the same shape.
-        classes: Whether scores are log-odds; otherwise :math:`p` is the score itself.
-    """
-    if classes:
-        kept, removed = kept.sigmoid(), removed.sigmoid()
-    return (SUFFICIENCY * kept - removed).double()
-
-
 @torch.no_grad()
 def values(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
-    """What sets of edges ``[num_sets, num_edges]`` are worth to each part, ``[num_sets, num_parts]``.
+    r"""What sets of edges are worth, :math:`J(S) = \tfrac34\, p(S) - p(E \setminus S)`.
 
-    The second is the same in scores, which tell apart what probabilities near 0 or 1 do not.
+    Args:
+        trials: The predictions.
+        kept: The sets, ``[num_sets, num_edges]``.
+        classes: Whether scores are log-odds; otherwise :math:`p` is the score itself.
+
+    Returns:
+        The worth of each set to each part, ``[num_sets, num_parts]``, and the same in scores, which tell apart what
+        probabilities near 0 or 1 do not.
     """
     masks = kept.to(trials.dtype)
-    on, off = trials.scores(torch.cat([masks, 1 - masks])).split(len(kept))
-    return value(on, off, classes), (SUFFICIENCY * on - off).double()
+    return _judged(trials.scores(torch.cat([masks, 1 - masks])), classes)
 
 
 def look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,18 +71,26 @@ def look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, T
         The worth of each set to each part, ``[num_sets, num_parts]``, the same in scores, and the promises of the
         edges, in scores, ``[num_sets, num_edges]``.
     """
-    worth, height, promise = [], [], []
+    judged, promise = [], []
     for some in kept.split(max(1, trials.at_once // 2)):
         masks = torch.cat([some, ~some]).to(trials.dtype).requires_grad_()
         with torch.enable_grad():
             scores = trials.scores(masks)
             # the sum with nothing of the masks has a gradient even where a model uses none of its edges
             (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
-        on, off = scores.detach().split(len(some))
-        worth.append(value(on, off, classes))
-        height.append((SUFFICIENCY * on - off).double())
+        judged.append(_judged(scores.detach(), classes))
         promise.append(SUFFICIENCY * gradients[: len(some)] + gradients[len(some) :])
-    return torch.cat(worth), torch.cat(height), torch.cat(promise)
+    worth, height = (torch.cat(each) for each in zip(*judged, strict=True))
+    return worth, height, torch.cat(promise)
+
+
+def _judged(scores: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
+    """The worth of sets and the same in scores, from the scores of the sets and then of all but them."""
+    on, off = scores.chunk(2)
+    height = (SUFFICIENCY * on - off).double()
+    if classes:
+        on, off = on.sigmoid(), off.sigmoid()
+    return (SUFFICIENCY * on - off).double(), height
 
 
 def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
@@ -119,9 +117,9 @@ def ranking_mask(place: Tensor, part: Tensor, length: Tensor, rest: Tensor, most
         rest: What is promised of the other edges, not negative, ``[num_edges]``: in proportion, below 0.5.
         most: How many edges a part may have chosen.
     """
-    length = length[part]
+    num_parts, length = length.numel(), length[part]
     rest = torch.where(length == most, rest, 0)
-    strongest = rest.new_zeros(int(part.max()) + 1 if part.numel() else 0).scatter_reduce_(0, part, rest, "amax")[part]
+    strongest = rest.new_zeros(num_parts).scatter_reduce_(0, part, rest, "amax")[part]
     rest = torch.where(strongest > 0, rest / (2 * strongest), 0) * (1 - 1 / (most + 1))
     order = 1 - (place - 1) / (2 * length.clamp(min=1))
     return torch.where((place > 0) & (place <= length), order.to(rest.dtype), rest)
