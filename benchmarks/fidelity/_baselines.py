@@ -7,13 +7,14 @@ from torch import Tensor
 
 from benchmarks.fidelity._instance import Instance, Problem
 
-_RESTART, _STEPS = 0.15, 100
+_STEPS = 100
 
 
-def pagerank(problem: Problem, instance: Instance) -> Tensor:
+def pagerank(problem: Problem, instance: Instance, *, restart: float = 0.15, of_weaker_end: bool = False) -> Tensor:
     """The personalised PageRank of an edge's ends, of walks against the messages, scaled to ``[0, 1]``.
 
-    Walks start, and start again with probability 0.15, at the explained node; at any node of an explained graph.
+    Walks start, and start again with some probability, at the explained node; at any node of an explained graph. The
+    ranks of both ends are added up, or only that of the weaker end counts.
 
     Returns:
         Shape ``[num_edges]``.
@@ -29,9 +30,9 @@ def pagerank(problem: Problem, instance: Instance) -> Tensor:
     rank = start
     for _ in range(_STEPS):
         walked = torch.zeros(num_nodes).index_add_(0, sender, (rank / degree)[receiver])
-        rank = (1 - _RESTART) * walked
+        rank = (1 - restart) * walked
         rank = rank + (1 - rank.sum()) * start  # what restarts, and what has nowhere to go
-    score = rank[sender] + rank[receiver]
+    score = torch.minimum(rank[sender], rank[receiver]) if of_weaker_end else rank[sender] + rank[receiver]
     return score / score.max()
 
 

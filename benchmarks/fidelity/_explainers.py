@@ -320,6 +320,14 @@ EXPLAINERS: dict[str, Method] = {
         _FAST,
         lambda problem, seed: lambda instance, target: Masks(pagerank(problem, instance)),
     ),
+    "PageRank, weaker end": Method(
+        "personalised, restart 0.05, the rank of an edge's weaker end",
+        _FAST,
+        lambda problem, seed: (
+            lambda instance, target: Masks(pagerank(problem, instance, restart=0.05, of_weaker_end=True))
+        ),
+        applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+    ),
     "distance": Method(
         "1 / (1 + hops)",
         _FAST,

@@ -127,12 +127,14 @@ def _verdict(
     if "motifs" in places:
         auroc = _auroc(table).mean().drop(list(HISTORY), errors="ignore").sort_values(ascending=False)
         own = auroc.reindex(["ours, uses", "ours"])
+        asking = auroc.drop([name for name in auroc.index if name.startswith(("PageRank", "distance", "random"))])
         texts.append(
-            f"Motifs are found best by {auroc.index[0]} (mean AUROC {auroc.iloc[0]:.3f}); our evidence of what a model "
-            f"uses (`evidence='uses'`, a mask of its own) has {own.iloc[0]:.3f}, what supports a prediction, by which "
-            f"all else is measured, {own.iloc[1]:.3f} (goal 0.95 and above all others: "
-            f"{'met' if own.iloc[0] >= max(0.95, auroc.iloc[0]) else 'missed'}). PageRank asks no model: the "
-            "motif lies around the node."
+            f"Motifs are found best by {auroc.index[0]} (mean AUROC {auroc.iloc[0]:.3f}), and of the explainers that "
+            f"ask the model by {asking.index[0]} ({asking.iloc[0]:.3f}). Our evidence of what a model uses "
+            f"(`evidence='uses'`, a mask of its own) has {own.iloc[0]:.3f}, what supports a prediction, by which all "
+            f"else is measured, {own.iloc[1]:.3f} (goal 0.95: {'met' if own.iloc[0] >= 0.95 else 'missed'}; goal above "
+            f"all others: {'met' if own.iloc[0] >= auroc.iloc[0] else 'missed'}). PageRank asks no model: the motif "
+            "lies around the node."
         )
     if set(HISTORY) <= set(wide):
         both = wide[["ours", *HISTORY]].dropna().mean()
@@ -320,8 +322,18 @@ def _motifs(table: pd.DataFrame) -> list[str]:
         "many most important edges as the motif has in reach are its own (recall). Means over instances and cells. "
         "The motif is what the label was made of, not what a model must have used. An edge of it may speak against "
         "the prediction: *ours, uses* and the magnitudes of Captum's signed methods count that as importance, and "
-        "stand in this section alone. Features are constant; GAT, which "
-        "could not tell structures apart by them, is given the logarithm of the degree.",
+        "stand in this section alone, as PageRank does where the weaker end of an edge counts, which finds motifs "
+        "better, on validation instances, but on real graphs less of what a prediction needs. Features are constant; "
+        "GAT, which could not tell structures apart by them, is given the logarithm of the degree.",
+        "How *ours, uses* was chosen: on 708 validation instances, by mean AUROC. The larger magnitude of the "
+        "gradients of an edge's two directions has 0.899, since sum aggregation gives all edges into a node the same "
+        "gradient, those from hubs too. Walks that follow the gradients have 0.957 from the explained node with the "
+        "weaker end of each edge (0.939 with the sum of both ends), 0.967 when they start at any node, as often as "
+        "what arrives there matters, and go on half of the time. Gradients of each layer, their square roots, both "
+        "directions alike, and other shares of going on change that by 0.005 or less. PageRank's weaker end has "
+        "0.986 (restart 0.05; 0.955 with the sum and 0.15). The more a walk ignores the gradients, the nearer it "
+        "comes to that: with every second step so 0.977, with four of five 0.985; we did not take those, since then "
+        "it is no longer the model that is explained.",
         _table(pd.DataFrame(columns), sort="AUROC"),
         "AUROC by data set, mean over the backbones.",
         _table(by_data.reindex([name for name in MOTIF_DATASETS if name in by_data.index]).T),

@@ -15,7 +15,11 @@ from benchmarks.fidelity._scores import SHARES
 
 CELL = ["dataset", "backbone", "explainer", "focus", "mask"]
 HISTORY = ("ours, no history", "ours, shuffled history")
-USES = ("ours, uses", *(f"{name}, magnitude" for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")))
+USES = (
+    "ours, uses",
+    *(f"{name}, magnitude" for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")),
+    "PageRank, weaker end",
+)
 """What a model uses, whether it speaks for the prediction or against it: the question that motifs answer."""
 WIDE = "ours, width 8"
 """The search that graphs are given by default, for nodes."""

@@ -21,7 +21,7 @@ from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
 from gragr_explain.explain._found import Found
 from gragr_explain.explain._gradients import input_gradients
-from gragr_explain.explain._masks import feature_evidence, support_mask, use_mask
+from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
@@ -30,8 +30,8 @@ from gragr_explain.explain._objective import support
 from gragr_explain.explain._search import search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
-from gragr_explain.explain._usage import usage
-from gragr_explain.history import GradientHistory, find_history
+from gragr_explain.explain._usage import usage, use_mask
+from gragr_explain.history import GradientHistory, find_history, message_edges
 from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
@@ -72,9 +72,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     - *What supports this output?* (``evidence="supports"``) A short search that the gradients guide ranks the edges
       without which the output is lost, and which alone suffice for it. What speaks against the output is zero.
-    - *What does the model use?* (``evidence="uses"``) The magnitude of the gradients while the edges grow to their
-      weight, the larger of an edge's two directions: a structure that the model looks at, whether it speaks for the
-      output or against it.
+    - *What does the model use?* (``evidence="uses"``) Where walks are that follow the magnitude of the gradients, taken
+      while the edges grow to their weight: a structure that the model looks at, whether it speaks for the output or
+      against it.
 
     Where several outputs are explained at once, both are taken from the gradients at the whole graph. What lies
     outside the computation graph is zero.
@@ -332,9 +332,6 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
         trials = self.trials(model, part.shared(), explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
-        if self.evidence == "uses":  # the other direction of an edge is where it is in the whole graph
-            ends = inputs.edge_index[:, part.ego.edge] + inputs.x.size(0) * part.ego.edge_graph
-            mask = use_mask(mask, ends, part.ego.heard, part.ego.edge_graph)
         changed = changes(trials, mask, shared.prediction[part.ego.node[part.ego.centre]])
         return Found(edges, features, mask, changed, part)
 
@@ -353,8 +350,6 @@ class GradientContextExplainer(ExplainerAlgorithm):
     def edge_mask(self, trials: UnionTrials, evidence: Tensor, factor: Tensor | None) -> Tensor:
         """The mask of the edges of several outputs.
 
-        What is used is not yet the same for both directions of an edge.
-
         Args:
             trials: The outputs.
             evidence: Signed evidence of their edges, ``[num_edges]``.
@@ -363,7 +358,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if evidence.numel() == 0 or (self.evidence == "supports" and self.search_edges == 0):
             return support_mask(evidence, trials.edge_part)
         if self.evidence == "uses":
-            return usage(trials) if factor is None else usage(trials) * factor
+            magnitude = usage(trials) if factor is None else usage(trials) * factor
+            return use_mask(magnitude, message_edges(trials.model, trials.union.edge_index), trials.edge_part)
         classes = self.model_config.mode != ModelMode.regression
         wide = self.model_config.task_level == ModelTaskLevel.graph and trials.copies
         width = self.search_width or (_WIDTH_OF_GRAPHS if wide else 1)
@@ -387,7 +383,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         factor = self._factor(shared)
         edges = edges if factor is None else edges * factor
         if wanted.numel() != 1:
-            mask = use_mask(edges, edge_index) if self.evidence == "uses" else support_mask(edges)
+            mask = use_mask(edges.abs(), shared.messages) if self.evidence == "uses" else support_mask(edges)
             return Found(edges, features * x, mask, [None] * wanted.numel())
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
@@ -399,8 +395,6 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, target[wanted], at_once)
         mask = self.edge_mask(trials, edges, factor)
-        if self.evidence == "uses":
-            mask = use_mask(mask, edge_index)
         return Found(edges, features * x, mask, changes(trials, mask, shared.prediction[wanted]))
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:

@@ -27,7 +27,6 @@ from gragr_explain.explain._copies import listening, messages_of_a_copy
 from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
-from gragr_explain.explain._masks import use_mask
 from gragr_explain.explain._objective import confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
@@ -181,8 +180,6 @@ class _Job:
         target = self.explainer.get_target(output) if target is None else target
         trials = algorithm.trials(self.explainer.model, union, target, at_once)
         mask = algorithm.edge_mask(trials, evidence, None)
-        if algorithm.evidence == "uses":
-            mask = use_mask(mask, union.edge_index, part=union.edge_part)
         found = measure_changes(trials, mask, predictions(output, self.explainer.model_config))
         return mask, [change_fact(change, algorithm.names) for change in found]
 

@@ -31,33 +31,6 @@ def support_mask(evidence: Tensor, part: Tensor | None = None) -> Tensor:
     return positive / torch.where(strongest > 0, strongest, 1)
 
 
-def use_mask(gradient: Tensor, edge_index: Tensor, heard: Tensor | None = None, part: Tensor | None = None) -> Tensor:
-    """How much a prediction depends on each pair of nodes, whether it speaks for the prediction or against it.
-
-    The larger magnitude of the gradients of an edge and of its reverse, as a share of the largest.
-
-    Args:
-        gradient: Signed gradients of edges, ``[num_edges]``.
-        edge_index: The edges, ``[2, num_edges]``.
-        heard: Whether an edge is in the computation graph, ``[num_edges]``; all are if ``None``.
-        part: The part that each edge belongs to, where they belong to several outputs, ``[num_edges]``.
-
-    Returns:
-        A mask in ``[0, 1]``, ``[num_edges]``, zero outside the computation graph.
-
-    Example:
-        >>> use_mask(torch.tensor([2.0, -4.0, 1.0]), torch.tensor([[0, 1, 1], [1, 0, 2]]))
-        tensor([1.0000, 1.0000, 0.2500])
-    """
-    magnitude = gradient.abs()
-    if magnitude.numel() == 0:
-        return magnitude
-    pairs, pair = edge_index.sort(0).values.unique(dim=1, return_inverse=True)
-    largest = magnitude.new_zeros(pairs.size(1)).scatter_reduce_(0, pair, magnitude, "amax")
-    mask = support_mask(largest[pair], part)
-    return mask if heard is None else torch.where(heard, mask, 0)
-
-
 def feature_evidence(evidence: Tensor, mask_type: MaskType) -> Tensor:
     """The evidence of features, summed to the wanted kind of mask.
 

@@ -357,7 +357,7 @@ def test_the_page_says_first_who_is_better_and_what_is_missing(tmp_path, monkeyp
     monkeypatch.setattr("benchmarks._page.REPORTS", tmp_path)
     cases = case_jobs(["digits", "MUTAG", "tree-cycle"], ["GCN", "GIN", "GAT"], 1, 0)
     gains = {"ours": 0.5, "ours, no history": 0.5, "ours, shuffled history": 0.4, "Saliency": 0.6, "random": 0.1}
-    gains |= {"GNNExplainer": 0.2, "PGExplainer": 0.25, "ours, uses": 0.55}
+    gains |= {"GNNExplainer": 0.2, "PGExplainer": 0.25, "ours, uses": 0.55, "PageRank, weaker end": 0.7}
     jobs = score_jobs(cases, [*gains, "Occlusion"])
     for job in jobs:
         if job["explainer"] == "GNNExplainer" and job["backbone"] == "GIN":
@@ -371,10 +371,11 @@ def test_the_page_says_first_who_is_better_and_what_is_missing(tmp_path, monkeyp
     assert verdict.count("does not have the best mean rank, 2.00") == 3
     assert "better: Saliency (1.00)" in verdict
     assert "2.00 times GNNExplainer's" in verdict  # harmonic means of 0.5 and 1 over those of 0.2 and 1
-    assert "Motifs are found best by Saliency (mean AUROC 0.600); our evidence" in verdict
+    assert "Motifs are found best by PageRank, weaker end (mean AUROC 0.700), and of the explainers" in verdict
+    assert "that ask the model by Saliency (0.600)" in verdict
     assert "has 0.550, what supports a prediction, by which all else is measured, 0.500" in verdict
     assert "0.6667 with it, 0.6667 without, 0.5714 with that of other nodes" in verdict
-    assert missing.startswith("**Not complete:** 9 of 63 measurements are missing (Occlusion on digits, GCN")
+    assert missing.startswith("**Not complete:** 9 of 66 measurements are missing (Occlusion on digits, GCN")
     assert "| GNNExplainer | GIN | RuntimeError: no | 3 | 3 |" in page
     assert {path.name for path in tmp_path.glob("*.png")} == {
         f"fidelity-{n}.png" for n in ("ranks", "curves", "motifs")

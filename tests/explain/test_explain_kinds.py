@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from gnns import BACKBONES, explainer_for
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_geometric.utils import k_hop_subgraph
 
 from gragr_explain import GradientContextExplainer
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
+from gragr_explain.explain._usage import use_mask
 from gragr_explain.explain._worth import SUFFICIENCY
 from gragr_explain.messages import masked_output
 
@@ -35,6 +38,19 @@ def value(model, graph, node, kept):
         for mask in (kept, ~kept)
     ]
     return float(SUFFICIENCY * found[0] - found[1])
+
+
+def walked(magnitude, messages, num_nodes):
+    """What :func:`use_mask` says, by a dense solve."""
+    sender, receiver = messages
+    arriving = torch.zeros(num_nodes, num_nodes, dtype=torch.double)
+    arriving.index_put_((receiver, sender), magnitude.double(), accumulate=True)
+    total = arriving.sum(1, keepdim=True)
+    own = total.squeeze(1) / torch.bincount(receiver, minlength=num_nodes).clamp(min=1)
+    steps = torch.where(total > 0, arriving / total, 0)
+    counts = torch.linalg.solve(torch.eye(num_nodes, dtype=torch.double) - steps.t() / 2, own)
+    found = torch.minimum(counts[sender], counts[receiver]) * (magnitude > 0)
+    return found / found.max().clamp(min=1e-30)
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
@@ -74,23 +90,43 @@ def test_no_more_edges_are_searched_for_than_asked(search_edges, gcn, graph):
         assert int((mask > 0.5).sum()) <= search_edges
 
 
-def test_what_is_used_is_the_larger_magnitude_of_both_directions_along_the_way(gcn, graph):
-    algorithm = GradientContextExplainer(evidence="uses")
-    found = explainer_for(gcn, algorithm)(graph.x, graph.edge_index, index=1)
-    edges = graph.edge_index.t().tolist()
-    heard = k_hop_subgraph(1, 1, graph.edge_index)[0]  # into these, messages of two layers reach node 1
-    gcn.eval()
-    target, magnitude = int(gcn(graph.x, graph.edge_index)[1].argmax()), torch.zeros(len(edges))
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_what_is_used_is_where_walks_along_the_gradients_of_the_whole_graph_are(backbone, graph):
+    torch.manual_seed(0)
+    model = BACKBONES[backbone](3, 16, num_layers=2, out_channels=3).eval()
+    found = explainer_for(model, GradientContextExplainer(evidence="uses"))(graph.x, graph.edge_index, index=4)
+    target, magnitude = int(model(graph.x, graph.edge_index)[4].argmax()), torch.zeros(graph.num_edges)
     for growth in (0.2, 0.4, 0.6, 0.8, 1.0):
-        mask = torch.full((len(edges),), growth, requires_grad=True)
-        p = masked_output(gcn, mask, graph.x, graph.edge_index)[1].softmax(-1)[target]
-        magnitude += torch.autograd.grad(p.log() - (1 - p).log(), mask)[0].abs()
-    largest = {}
-    for (source, target), amount in zip(edges, magnitude.tolist(), strict=True):
-        pair = frozenset((source, target))
-        largest[pair] = max(largest.get(pair, 0.0), amount)
-    expected = torch.tensor([largest[frozenset(edge)] * (edge[1] in heard) for edge in edges])
-    torch.testing.assert_close(found.edge_mask, expected / expected.max())
+        mask = torch.full((graph.num_edges,), growth, requires_grad=True)
+        p = masked_output(model, mask, graph.x, graph.edge_index)[4].softmax(-1)[target]
+        magnitude += torch.autograd.grad(p.logit(), mask)[0].abs()
+    expected = walked(magnitude, graph.edge_index, graph.num_nodes)
+    torch.testing.assert_close(found.edge_mask.double(), expected, rtol=0, atol=1e-4)
+    heard = torch.isin(graph.edge_index[1], k_hop_subgraph(4, 1, graph.edge_index)[0])
+    assert found.edge_mask.max() == 1
+    assert not found.edge_mask[~heard].any()
+
+
+def test_what_several_outputs_use_is_one_mask(gcn, graph):
+    algorithm = GradientContextExplainer(evidence="uses")
+    found = explainer_for(gcn, algorithm)(graph.x, graph.edge_index, index=torch.tensor([1, 2]))
+    expected = walked(found.edge_evidence.abs(), graph.edge_index, graph.num_nodes)
+    torch.testing.assert_close(found.edge_mask, expected.float())
+
+
+@given(
+    edges=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 4)), max_size=16),
+    parts=st.integers(1, 3),
+)
+def test_walks_of_disjoint_parts_are_those_of_each_alone(edges, parts):
+    messages = torch.tensor([edge[:2] for edge in edges], dtype=torch.long).view(-1, 2).t()
+    magnitude = torch.tensor([float(edge[2]) for edge in edges])
+    expected = walked(magnitude, messages, 6).float() if edges else magnitude
+    together = torch.cat([messages + 6 * part for part in range(parts)], dim=1)
+    scale = torch.arange(1.0, parts + 1).repeat_interleave(len(edges))  # the unit does not matter
+    part = torch.arange(parts).repeat_interleave(len(edges))
+    found = use_mask(magnitude.repeat(parts) * scale, together, part)
+    torch.testing.assert_close(found, expected.repeat(parts))
 
 
 def test_several_outputs_at_once_are_explained_by_gradients(gcn, graph):
