@@ -25,7 +25,7 @@ from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.rationale import ChangeFact
 
-_AT_MOST_AT_ONCE = 64
+_AT_MOST_AT_ONCE = 512
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class NodeParts:
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor] | None:
         """The gradients, where the model says the same as on the whole graph."""
-        union, outputs = part.union, []
+        union, outputs = part.shared(), []
 
         def noted(output: Tensor) -> Tensor:
             outputs.append(output[union.wanted])

@@ -18,7 +18,7 @@ class SharedRows(Tensor):
 
     The computation graphs of neighbouring nodes hold the same nodes, and so do copies of them. What a layer makes of
     each node alone, its product with a weight, is then the same as well: it is computed once for every row of the
-    matrix, remembered, and picked. Gradients do not flow into the matrix.
+    matrix, remembered, and picked. Gradients with respect to the rows are ordinary tensors; none flow into the matrix.
 
     Args:
         matrix: A floating-point matrix of shape ``[num_rows, num_columns]``.

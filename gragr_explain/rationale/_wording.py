@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 TITLES = {
     "conflict": "conflict intensity",
@@ -61,6 +62,7 @@ def _numbered(name: str, node: int) -> str:
     return (name if len(name) <= room else name[: room - 1].rstrip() + "…") + number
 
 
+@lru_cache(maxsize=2**14)
 def show_name(name: str) -> str:
     """Write a name as data: ``node 17`` as it is, everything else in quotation marks.
 
@@ -92,8 +94,8 @@ def show_percent(share: float) -> str:
         >>> show_percent(0.934), show_percent(0.9973), show_percent(0.9996)
         ('93%', '99.7%', '99.96%')
     """
-    shown = [f"{100 * share:.{digits}f}" for digits in range(4)]
-    return next((text for text in shown if 0 < float(text) < 100), shown[0]) + "%"
+    shown = (f"{100 * share:.{digits}f}" for digits in range(4))
+    return next((text for text in shown if 0 < float(text) < 100), f"{100 * share:.0f}") + "%"
 
 
 def join_words(words: Sequence[str]) -> str:
