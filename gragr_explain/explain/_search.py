@@ -34,7 +34,7 @@ def search(
         width: How many sets of edges to follow, at most.
 
     Returns:
-        A mask in ``[0, 1]``, ``[num_edges]``: the chosen edges in their order, from 1 in equal steps down to above 0.5;
+        A mask in ``[0, 1]``, ``[num_edges]``: the chosen edges in their order, from 1 in equal steps down to above 0.9;
         below 0.5, where all ``length`` were chosen, what else the last gradients speak for; and 0.
     """
     part = trials.edge_part

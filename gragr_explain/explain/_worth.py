@@ -10,6 +10,7 @@ from torch import Tensor
 SUFFICIENCY = 0.75
 """How much it counts that edges suffice, beside 1 for their being needed (chosen on validation nodes and graphs)."""
 
+_CHOSEN, _BELOW_HALF = 0.1, 0.49  # of masks: how far the chosen edges are apart, and the strongest of the others
 _ROUNDING = 1e-4  # promises that differ by less, beside the largest of a part, are the same: the first edge goes first
 
 
@@ -109,17 +110,20 @@ def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
 def ranking_mask(place: Tensor, part: Tensor, length: Tensor, rest: Tensor, most: int) -> Tensor:
     """A mask in ``[0, 1]`` that ranks edges, ``[num_edges]``.
 
+    As factors of messages, such masks are also those that predictions need and that suffice for them: a chosen edge
+    counts nearly whole, since a prediction needs all of them.
+
     Args:
         place: The place at which each edge was chosen, from 1, or 0, ``[num_edges]``.
         part: The part that each edge belongs to, ``[num_edges]``.
         length: How many of the chosen edges of each part count, ``[num_parts]``: from 1 in equal steps down to above
-            0.5.
-        rest: What is promised of the other edges, not negative, ``[num_edges]``: in proportion, below 0.5.
+            0.9.
+        rest: What is promised of the other edges, not negative, ``[num_edges]``: by its square root, below 0.5.
         most: How many edges a part may have chosen.
     """
     num_parts, length = length.numel(), length[part]
     rest = torch.where(length == most, rest, 0)
     strongest = rest.new_zeros(num_parts).scatter_reduce_(0, part, rest, "amax")[part]
-    rest = torch.where(strongest > 0, rest / (2 * strongest), 0) * (1 - 1 / (most + 1))
-    order = 1 - (place - 1) / (2 * length.clamp(min=1))
+    rest = torch.where(strongest > 0, (rest / strongest).sqrt(), 0) * _BELOW_HALF
+    order = 1 - _CHOSEN * (place - 1) / length.clamp(min=1)
     return torch.where((place > 0) & (place <= length), order.to(rest.dtype), rest)
