@@ -330,7 +330,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges = edges if factor is None else edges * factor
         features = features.contiguous().mul_(part.union.x)
         at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
-        trials = self.trials(model, part.shared(), explained, at_once)
+        trials = self.trials(model, part.union, explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
         changed = changes(trials, mask, shared.prediction[part.ego.node[part.ego.centre]])
         return Found(edges, features, mask, changed, part)

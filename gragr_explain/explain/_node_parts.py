@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -38,24 +38,13 @@ class Part:
 
     Attributes:
         ego: Their nodes and edges, by those of the whole graph.
-        union: The same as one graph.
-        matrix: The features of all nodes of the whole graph.
-        products: What is remembered of their products with weights.
+        union: The same as one graph, with features that are multiplied with weights only once for all nodes.
         is_whole: Whether it is the whole graph, of which a model may not allow copies.
     """
 
     ego: EgoUnion
     union: Union
-    matrix: Tensor
-    products: dict[tuple[Any, ...], tuple[Tensor, Tensor]]
     is_whole: bool = False
-
-    def shared(self) -> Union:
-        """The union with features that are multiplied with weights only once for all nodes of the whole graph."""
-        if self.matrix.dim() != 2 or not self.matrix.is_floating_point():
-            return self.union
-        rows = SharedRows(self.matrix, self.ego.node, self.products)
-        return Union(**{**vars(self.union), "x": rows})
 
 
 class NodeParts:
@@ -117,7 +106,7 @@ class NodeParts:
             if found is not None:
                 return part, *found
             self._ways.pop(0)
-        part = replace(self._part(inputs, _whole(inputs, nodes[:1])), is_whole=True)
+        part = self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
         union = part.union
         return part, *input_gradients(
             model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, **union.arguments
@@ -127,7 +116,7 @@ class NodeParts:
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor] | None:
         """The gradients, where the model says the same as on the whole graph."""
-        union, outputs = part.shared(), []
+        union, outputs = part.union, []
 
         def noted(output: Tensor) -> Tensor:
             outputs.append(output[union.wanted])
@@ -147,7 +136,7 @@ class NodeParts:
             away = max(away, difference(last, self._last_layer[nodes], self._typical[1]))
         return found if away <= (_ROUNDING if len(self._ways) > 1 else 10 * _ROUNDING) else None
 
-    def _part(self, inputs: Inputs, ego: EgoUnion) -> Part:
+    def _part(self, inputs: Inputs, ego: EgoUnion, is_whole: bool = False) -> Part:
         tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
         data = Data.from_dict({"x": inputs.x, "edge_index": inputs.edge_index, **tensors})
         arguments = dict(inputs.arguments)
@@ -158,8 +147,9 @@ class NodeParts:
                 arguments[name] = value[ego.node]
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
+        can_share = inputs.x.dim() == 2 and inputs.x.is_floating_point() and not is_whole
         union = Union(
-            x=inputs.x[ego.node],
+            x=SharedRows(inputs.x, ego.node, self._products) if can_share else inputs.x[ego.node],
             edge_index=ego.edge_index,
             arguments=arguments,
             wanted=ego.centre,
@@ -167,7 +157,7 @@ class NodeParts:
             node_part=ego.node_graph,
             edge_part=ego.edge_graph,
         )
-        return Part(ego, union, inputs.x, self._products)
+        return Part(ego, union, is_whole)
 
 
 def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:
