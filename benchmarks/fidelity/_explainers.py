@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -247,6 +247,17 @@ def _ours(history: str) -> Callable[[Problem, int], Explain]:
     return prepare
 
 
+def with_random_weights(problem: Problem, seed: int) -> Problem:
+    """A problem whose model has learned nothing (Adebayo et al., 2018): its weights are drawn anew."""
+    model = deepcopy(problem.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(10_000 + seed)
+        for module in model.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    return replace(problem, model=model)
+
+
 def _masks_of(found: Explanation, nodes: bool) -> Masks:
     return Masks(found.edge_mask, found.node_mask if nodes else None)
 
@@ -290,6 +301,15 @@ EXPLAINERS: dict[str, Method] = {
         "GradientContextExplainer(history=False, evidence='uses')",
         _FAST,
         _plain(lambda problem: GradientContextExplainer(history=False, evidence="uses")),
+        applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+        own=True,
+    ),
+    "ours, uses, random weights": Method(
+        "GradientContextExplainer(history=False, evidence='uses') of a model whose weights are drawn anew",
+        _FAST,
+        lambda problem, seed: _plain(lambda _: GradientContextExplainer(history=False, evidence="uses"))(
+            with_random_weights(problem, seed), seed
+        ),
         applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
         own=True,
     ),

@@ -17,6 +17,7 @@ from benchmarks.fidelity._scores import EDGE_MASKS, FEATURES
 from benchmarks.fidelity._tables import (
     HISTORY,
     LEVELS,
+    UNTRAINED,
     WIDE,
     against,
     by_cell,
@@ -127,6 +128,8 @@ def _verdict(
     if "motifs" in places:
         auroc = _auroc(table).mean().drop(list(HISTORY), errors="ignore").sort_values(ascending=False)
         own = auroc.reindex(["ours, uses", "ours"])
+        drawn = auroc.get(UNTRAINED)
+        auroc = auroc.drop(UNTRAINED, errors="ignore")
         asking = auroc.drop([name for name in auroc.index if name.startswith(("PageRank", "distance", "random"))])
         texts.append(
             f"Motifs are found best by {auroc.index[0]} (mean AUROC {auroc.iloc[0]:.3f}), and of the explainers that "
@@ -135,6 +138,7 @@ def _verdict(
             f"else is measured, {own.iloc[1]:.3f} (goal 0.95: {'met' if own.iloc[0] >= 0.95 else 'missed'}; goal above "
             f"all others: {'met' if own.iloc[0] >= auroc.iloc[0] else 'missed'}). PageRank asks no model: the motif "
             "lies around the node."
+            + (f" A model of random weights shows as much of it ({drawn:.3f})." if drawn is not None else "")
         )
     if set(HISTORY) <= set(wide):
         both = wide[["ours", *HISTORY]].dropna().mean()
@@ -332,8 +336,15 @@ def _motifs(table: pd.DataFrame) -> list[str]:
         "what arrives there matters, and go on half of the time. Gradients of each layer, their square roots, both "
         "directions alike, and other shares of going on change that by 0.005 or less. PageRank's weaker end has "
         "0.986 (restart 0.05; 0.955 with the sum and 0.15). The more a walk ignores the gradients, the nearer it "
-        "comes to that: with every second step so 0.977, with four of five 0.985; we did not take those, since then "
-        "it is no longer the model that is explained.",
+        "comes to that: with every second step so 0.977, with four of five 0.985. Walks by the norm of the gradient "
+        "of each message, which in a sum is the same for all messages into a node, have 0.977, and 0.989 where they "
+        "go on 95 % of the time, more than PageRank.",
+        "We took none of these, since what they show is not what a model has learned. Drawing the weights of the "
+        "model anew shows how much that is (Adebayo et al., 2018): *ours, uses, random weights*. On validation "
+        "instances of four data sets, the masks of a trained and of a random model have a rank correlation of 0.83 "
+        "with magnitudes, 0.92 with the walks that were taken, and 0.96 to 0.98 with those by norms, whose AUROC is "
+        "the same for both. So this section tells less of explainers than it seems to, ours among them: motifs are "
+        "found by where they are.",
         _table(pd.DataFrame(columns), sort="AUROC"),
         "AUROC by data set, mean over the backbones.",
         _table(by_data.reindex([name for name in MOTIF_DATASETS if name in by_data.index]).T),

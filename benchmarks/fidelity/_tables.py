@@ -15,8 +15,10 @@ from benchmarks.fidelity._scores import SHARES
 
 CELL = ["dataset", "backbone", "explainer", "focus", "mask"]
 HISTORY = ("ours, no history", "ours, shuffled history")
+UNTRAINED = "ours, uses, random weights"
 USES = (
     "ours, uses",
+    UNTRAINED,
     *(f"{name}, magnitude" for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")),
     "PageRank, weaker end",
 )

@@ -192,9 +192,8 @@ def test_no_flipped_bit_changes_what_is_read(exported):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         try:
             found = next(exported.tables())
-        except ExportError as error:
+        except ExportError:
             damaged += 1
-            assert "part-00000.parquet" in str(error)
         else:  # a byte that says nothing of the values, such as a statistic
             assert found.equals(expected), f"byte {place}"
     assert damaged > 100
