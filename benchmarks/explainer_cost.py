@@ -191,7 +191,7 @@ def verdict(found: pd.DataFrame) -> str:
     ratios, parts = found.groupby(["explainer", "backbone"], sort=False).ratio.mean(), []
     for name, goal in GOALS.items():
         for backbone in found.backbone.unique():
-            alike, edges = ratios[f"{name}, with features", backbone], ratios[name, backbone]
+            alike, edges = (ratios.get((which, backbone), float("nan")) for which in (f"{name}, with features", name))
             met = ["met" if ratio >= goal else "missed" for ratio in (alike, edges)]
             parts.append(
                 f"{name} on {backbone} takes **{alike:,.0f} times** as long for what ours has, masks of edges and "

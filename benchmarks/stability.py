@@ -53,14 +53,14 @@ WHY = (
     "as stable as *EdgeGradient*, with the fidelity of that. What helped, chosen on validation instances: to prefer "
     "the edge that the gradients promise most unless a trial is better by more than 0.02 (GCN on Texas: noise 0.976 "
     "to 0.996, retrained models 0.38 to 0.45, at the same characterisation; larger margins helped little more and "
-    "cost fidelity on GIN); and masks where a chosen edge counts 1 to 0.9, not 1 to 0.5, and the others by the "
-    "square root of what is promised of them (mean rank 7.34 to 6.67 here, while what soft masks keep of the "
-    "prediction rose, too, see fidelity.md: all chosen edges are needed). Others of 0.4 to 0.5 or up to 0.9 would be "
-    "a little more stable still, and say less of which edges matter. Tried, too: to let the gradients say how much "
-    "each edge of the set weighs, in the order of the search (isotonic regression). On validation nodes of seven "
-    "cells, sensitivity_max fell by half, but soft masks lost much of what keeps the prediction (GCN on Cora: "
-    "characterisation 0.77 to 0.59). The history of the training changes the agreement of retrained models by next "
-    "to nothing."
+    "cost fidelity on GIN); and masks where a chosen edge counts 1 to 0.9, not 1 to 0.5, and another edge by the "
+    "square root of what is promised of it. Before that, the mean rank on this page was 7.34. Soft masks keep more "
+    "of the prediction so, too: all chosen edges are needed. Masks where the other edges count 0.4 to 0.5, or up to "
+    "0.9, would be a little more stable still, and say less of which edges matter. Tried, too: to let the gradients "
+    "say how much each edge of the set weighs, in the order of the search (isotonic regression). On validation nodes "
+    "of seven cells, sensitivity_max fell by half, but soft masks lost much of what keeps the prediction (GCN on "
+    "Cora: characterisation 0.77 to 0.59). The history of the training changes the agreement of retrained models by "
+    "next to nothing."
 )
 PROTOCOL = {
     "top": TOP,

@@ -33,6 +33,8 @@ def check_graph(x: Tensor, edge_index: Tensor) -> None:
     """
     if not isinstance(x, Tensor):
         raise InvalidTypeError(f"expected node features as a tensor, got {type(x).__name__}")
+    if x.layout != torch.strided:
+        raise InvalidTypeError(f"expected dense node features, got {x.layout}; pass x.to_dense()")
     if x.dim() < 1 or x.size(0) == 0:
         raise InvalidGraphError(f"expected a graph with at least one node, got features of shape {list(x.shape)}")
     if x.is_floating_point() and not bool(x.isfinite().all()):

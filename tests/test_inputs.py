@@ -39,6 +39,8 @@ GRAPHS: dict[str, tuple[object, object, type[GragrError], str]] = {
     "features as a list": ([[1.0]], EDGES, InvalidTypeError, "tensor, got list"),
     "features as an array": (X.numpy(), EDGES, InvalidTypeError, "tensor, got ndarray"),
     "no features at all": (None, EDGES, InvalidTypeError, "got NoneType"),
+    "sparse": (X.to_sparse(), EDGES, InvalidTypeError, r"expected dense node features, got torch\.sparse_coo"),
+    "compressed": (X.to_sparse_csr(), EDGES, InvalidTypeError, r"pass x\.to_dense\(\)"),
     "no nodes": (X[:0], EDGES[:, :0], InvalidGraphError, r"at least one node, got features of shape \[0, 3\]"),
     "a number": (torch.tensor(1.0), EDGES, InvalidGraphError, r"shape \[\]"),
     "NaN": (with_value(torch.nan, 2), EDGES, InvalidGraphError, "infinite values in 1 nodes, first in 2"),

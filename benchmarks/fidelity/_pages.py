@@ -138,7 +138,7 @@ def _verdict(
             f"else is measured, {own.iloc[1]:.3f} (goal 0.95: {'met' if own.iloc[0] >= 0.95 else 'missed'}; goal above "
             f"all others: {'met' if own.iloc[0] >= auroc.iloc[0] else 'missed'}). PageRank asks no model: the motif "
             "lies around the node."
-            + (f" A model of random weights shows as much of it ({drawn:.3f})." if drawn is not None else "")
+            + (f" A model of random weights shows about as much of it ({drawn:.3f})." if drawn is not None else "")
         )
     if set(HISTORY) <= set(wide):
         both = wide[["ours", *HISTORY]].dropna().mean()

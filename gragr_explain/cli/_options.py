@@ -36,7 +36,7 @@ SearchWidth: TypeAlias = Annotated[
     typer.Option(
         min=1,
         help="How many sets of edges the search follows, by default one; 8 finds better edges where a model counts or "
-        "is deep, such as GIN, in ten times the time or more.",
+        "is deep, such as GIN, in ten to fifty times the time.",
         show_default=False,
     ),
 ]

@@ -72,9 +72,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     - *What supports this output?* (``evidence="supports"``) A short search that the gradients guide ranks the edges
       without which the output is lost, and which alone suffice for it. What speaks against the output is zero.
-    - *What does the model use?* (``evidence="uses"``) Where walks are that follow the magnitude of the gradients, taken
-      while the edges grow to their weight: a structure that the model looks at, whether it speaks for the output or
-      against it.
+    - *What does the model use?* (``evidence="uses"``) How often walks against the messages, led by the magnitude of the
+      gradients, pass both ends of an edge: a structure that the model looks at, whether it speaks for the output or
+      against it. What ``change`` and ``rationale`` call support is the part of it that speaks for the output.
 
     Where several outputs are explained at once, both are taken from the gradients at the whole graph. What lies
     outside the computation graph is zero.
@@ -332,8 +332,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
         trials = self.trials(model, part.union, explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
-        changed = changes(trials, mask, shared.prediction[part.ego.node[part.ego.centre]])
-        return Found(edges, features, mask, changed, part)
+        support = self.support(mask, edges)
+        changed = changes(trials, support, shared.prediction[part.ego.node[part.ego.centre]])
+        return Found(edges, features, mask, support, changed, part)
 
     def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int | None) -> UnionTrials:
         """Several outputs, each with a part of the graph of its own, under masks of their edges.
@@ -365,6 +366,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
         width = self.search_width or (_WIDTH_OF_GRAPHS if wide else 1)
         return search(trials, factor, classes=classes, length=self.search_edges, width=width)
 
+    def support(self, mask: Tensor, evidence: Tensor) -> Tensor:
+        """What of a mask speaks for the outputs, and may be said to: all of it, unless it shows what is used.
+
+        Args:
+            mask: From :meth:`edge_mask`, ``[num_edges]``.
+            evidence: Signed evidence of the edges, ``[num_edges]``.
+        """
+        return mask if self.evidence == "supports" else torch.where(evidence > 0, mask, 0)
+
     def _explain_whole(
         self,
         model: nn.Module,
@@ -384,7 +394,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges = edges if factor is None else edges * factor
         if wanted.numel() != 1:
             mask = use_mask(edges.abs(), shared.messages) if self.evidence == "uses" else support_mask(edges)
-            return Found(edges, features * x, mask, [None] * wanted.numel())
+            return Found(edges, features * x, mask, self.support(mask, edges), [None] * wanted.numel())
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
         union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
@@ -395,7 +405,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, target[wanted], at_once)
         mask = self.edge_mask(trials, edges, factor)
-        return Found(edges, features * x, mask, changes(trials, mask, shared.prediction[wanted]))
+        support = self.support(mask, edges)
+        return Found(edges, features * x, mask, support, changes(trials, support, shared.prediction[wanted]))
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)
@@ -420,7 +431,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         for output in outputs:
             near = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
             evidence = found.features.sum(0) if own else found.features[output]
-            edges.append(top_edges(found.edge_mask[near], shared.messages[:, near], 10))
+            edges.append(top_edges(found.support[near], shared.messages[:, near], 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10))
         labels = target.reshape(-1)[list(outputs)].tolist() if phenomenon and shared.confidence is not None else None
         changes = [change] * len(outputs)

@@ -18,6 +18,7 @@ class Found:
         edges: Signed evidence of edges, ``[num_edges]``.
         features: Signed evidence of the features of nodes, in the shape of ``x``.
         edge_mask: The mask of the edges, ``[num_edges]``.
+        support: What of the mask speaks for the outputs, ``[num_edges]``.
         changes: For each output, what is predicted without its strongest edges, where that was measured.
         part: The part; ``None`` for the whole graph.
     """
@@ -25,6 +26,7 @@ class Found:
     edges: Tensor
     features: Tensor
     edge_mask: Tensor
+    support: Tensor
     changes: list[Change | None]
     part: Part | None = None
 
@@ -39,5 +41,6 @@ class Found:
             edges=self.edges.new_zeros(num_edges).index_copy_(0, edge, self.edges),
             features=features.index_copy_(0, node, self.features),
             edge_mask=self.edge_mask.new_zeros(num_edges).index_copy_(0, edge, self.edge_mask),
+            support=self.support.new_zeros(num_edges).index_copy_(0, edge, self.support),
             changes=self.changes,
         )

@@ -174,12 +174,12 @@ class _Job:
     def _mask(
         self, graphs: list[Data], union: Union, evidence: Tensor, output: Tensor, at_once: int | None
     ) -> tuple[Tensor, list[ChangeFact | None]]:
-        """The mask of the edges, and what is predicted without the strongest."""
+        """How much edges support the predictions, and what is predicted without the strongest."""
         algorithm, target = self.explainer.algorithm, self._labels(graphs)
         assert isinstance(algorithm, GradientContextExplainer)
         target = self.explainer.get_target(output) if target is None else target
         trials = algorithm.trials(self.explainer.model, union, target, at_once)
-        mask = algorithm.edge_mask(trials, evidence, None)
+        mask = algorithm.support(algorithm.edge_mask(trials, evidence, None), evidence)
         found = measure_changes(trials, mask, predictions(output, self.explainer.model_config))
         return mask, [change_fact(change, algorithm.names) for change in found]
 

@@ -85,7 +85,7 @@ class NodeJob:
                 )
                 assert found.part is not None
                 ego, messages = found.part.ego, self.shared.messages[:, found.part.ego.edge]
-                edges += strongest_edges(found.edge_mask, messages, ego.edge_graph, ego.num_graphs, top_edges)
+                edges += strongest_edges(found.support, messages, ego.edge_graph, ego.num_graphs, top_edges)
                 features += strongest_features(sums_of_parts(found.features, found.part.union), top_features)
                 changes += [change_fact(change, names) for change in found.changes]
                 bar.update(ego.num_graphs)

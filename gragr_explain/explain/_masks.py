@@ -16,13 +16,13 @@ def support_mask(evidence: Tensor, part: Tensor | None = None) -> Tensor:
 
     Returns:
         A mask in ``[0, 1]`` of the same shape. Zero where nothing speaks for the output: outside the computation
-        graph, and for what speaks against it.
+        graph, for what speaks against it, and where a gradient is no finite number.
 
     Example:
         >>> support_mask(torch.tensor([2.0, -3.0, 1.0, 0.0]))
         tensor([1.0000, 0.0000, 0.5000, 0.0000])
     """
-    positive = evidence.clamp(min=0).abs()  # of -0.0, clamp makes -0.0
+    positive = evidence.nan_to_num(0, 0, 0).clamp(min=0).abs()  # of -0.0, clamp makes -0.0
     if positive.numel() == 0:
         return positive
     strongest = positive.max()

@@ -10,7 +10,8 @@ from gragr_explain.explain._worth import Trials
 
 _POINTS = 5
 _GOES_ON = 0.5  # the share of what a node counts that is handed on to its senders
-_STEPS = 20  # more change nothing that a mask shows: half of half of ...
+_STEPS = 20  # 0.5**20 < 1e-6: more change nothing that a mask shows
+_ROUNDING = 32  # units in the last place of the largest magnitude of a part, below which predictions do not depend
 
 
 def usage(trials: Trials) -> Tensor:
@@ -33,11 +34,14 @@ def usage(trials: Trials) -> Tensor:
         tensor([0.6000, 0.6000])
     """
     growth = torch.linspace(1 / _POINTS, 1, _POINTS, dtype=trials.dtype, device=trials.edge_part.device)
-    masks = growth.unsqueeze(1).repeat(1, trials.edge_part.numel()).requires_grad_()
-    with torch.enable_grad():
-        scores = trials.scores(masks)
-        (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)  # 0 where no edge is used
-    return gradients.abs().mean(0)
+    total = torch.zeros(trials.edge_part.shape, dtype=trials.dtype, device=growth.device)
+    for some in growth.split(trials.at_once):
+        masks = some.unsqueeze(1).repeat(1, total.numel()).requires_grad_()
+        with torch.enable_grad():
+            scores = trials.scores(masks)
+            (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)  # 0 where no edge is used
+        total += gradients.abs().sum(0)
+    return total / _POINTS
 
 
 def use_mask(magnitude: Tensor, messages: Tensor, part: Tensor | None = None) -> Tensor:
@@ -61,7 +65,8 @@ def use_mask(magnitude: Tensor, messages: Tensor, part: Tensor | None = None) ->
 
     Returns:
         A mask in ``[0, 1]``, ``[num_edges]``: a share of the largest of each part, and zero for edges that predictions
-        do not depend on. Both directions of an edge have the same.
+        do not depend on, or whose gradient is no finite number. Both directions of an edge have the same, where
+        predictions depend on both.
 
     Example:
         Three messages arrive at node 0. Nodes 1 and 2 are in a triangle with it, node 3 is a hub.
@@ -72,6 +77,7 @@ def use_mask(magnitude: Tensor, messages: Tensor, part: Tensor | None = None) ->
     """
     sender, receiver = messages
     num_nodes = int(messages.max()) + 1 if messages.numel() else 0
+    magnitude = _without_rounding(magnitude.nan_to_num(0, 0, 0), part)
     arriving = magnitude.new_zeros(num_nodes).index_add_(0, receiver, magnitude)
     own = arriving / torch.bincount(receiver, minlength=num_nodes).clamp(min=1)
     share = torch.where(magnitude > 0, magnitude / arriving[receiver], 0)
@@ -79,3 +85,11 @@ def use_mask(magnitude: Tensor, messages: Tensor, part: Tensor | None = None) ->
     for _ in range(_STEPS):
         counts = own.index_add(0, sender, _GOES_ON * share * counts[receiver])
     return support_mask(torch.where(magnitude > 0, torch.minimum(counts[sender], counts[receiver]), 0), part)
+
+
+def _without_rounding(magnitude: Tensor, part: Tensor | None) -> Tensor:
+    """Magnitudes without those that are rounding errors beside the largest of their part."""
+    part = torch.zeros_like(magnitude, dtype=torch.long) if part is None else part
+    num_parts = int(part.max()) + 1 if part.numel() else 0
+    largest = magnitude.new_zeros(num_parts).scatter_reduce_(0, part, magnitude, "amax")
+    return torch.where(magnitude > _ROUNDING * torch.finfo(magnitude.dtype).eps * largest[part], magnitude, 0)

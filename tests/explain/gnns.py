@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_geometric.explain import Explainer
+from torch_geometric.explain import Explainer, Explanation
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE, MessagePassing, global_add_pool
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
@@ -38,6 +38,12 @@ def explainer_for(
         model_config={"mode": mode, "task_level": level, "return_type": returns},
         **more,
     )
+
+
+def supporting(explainer: Explainer, explanation: Explanation) -> Tensor:
+    """What of an edge mask speaks for the output."""
+    is_use = explainer.algorithm.evidence == "uses"
+    return explanation.edge_mask * (explanation.edge_evidence > 0) if is_use else explanation.edge_mask
 
 
 class Net(nn.Module):

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from gnns import BACKBONES, Net, explainer_for
+from gnns import BACKBONES, Net, explainer_for, supporting
 from torch import nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCN, GIN, GCNConv, global_add_pool
@@ -62,7 +62,7 @@ def test_it_is_measured_by_running_the_model(backbone, options):
             with torch.no_grad(), edge_mask_applied(model, kept, data.edge_index):
                 return model(data.x, data.edge_index)[node]
 
-        assert one.change == expected_change(without, one.edge_mask, int(found.prediction[node]))
+        assert one.change == expected_change(without, supporting(explainer, one), int(found.prediction[node]))
         assert (found.changes[node] is None) == (one.change is None)
         if one.change is not None:
             assert found.changes[node] == ChangeFact(
@@ -87,7 +87,7 @@ def test_edges_that_are_taken_away_may_as_well_not_be_there():
 
         with torch.no_grad():
             prediction = int(model(data.x, data.edge_index)[node].argmax())
-        assert one.change == expected_change(without, one.edge_mask, prediction)
+        assert one.change == expected_change(without, supporting(explainer, one), prediction)
 
 
 class Pooled(nn.Module):
@@ -115,7 +115,7 @@ def test_graphs(options):
             with torch.no_grad(), edge_mask_applied(model, kept, graph.edge_index):
                 return model(graph.x, graph.edge_index)[0]
 
-        expected = expected_change(without, one.edge_mask, int(found.prediction[number]))
+        expected = expected_change(without, supporting(explainer, one), int(found.prediction[number]))
         assert one.change == expected
         assert found.changes[number] == expected
     assert found.changes[-1] is None

@@ -196,6 +196,7 @@ def test_feature_evidence_and_support_by_hand():
     assert feature_evidence(evidence, MaskType.common_attributes).tolist() == [[4, -2]]
     assert support_mask(torch.tensor([-1.0, -2.0])).tolist() == [0, 0]
     assert support_mask(torch.tensor([])).shape == (0,)
+    assert support_mask(torch.tensor([torch.nan, 2.0, torch.inf, 1.0])).tolist() == [0, 1, 0, 0.5]
     assert support_mask(torch.tensor([4.0, 1.0, -4.0])).tolist() == [1, 0.25, 0]
 
 

@@ -7,9 +7,11 @@ import torch
 from gnns import BACKBONES, explainer_for
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
 from torch_geometric.utils import k_hop_subgraph
 
-from gragr_explain import GradientContextExplainer
+from gragr_explain import GradientContextExplainer, explain_many
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._usage import use_mask
 from gragr_explain.explain._worth import SUFFICIENCY
@@ -105,6 +107,28 @@ def test_what_is_used_is_where_walks_along_the_gradients_of_the_whole_graph_are(
     heard = torch.isin(graph.edge_index[1], k_hop_subgraph(4, 1, graph.edge_index)[0])
     assert found.edge_mask.max() == 1
     assert not found.edge_mask[~heard].any()
+
+
+def test_what_is_used_is_called_support_only_where_it_speaks_for_the_output():
+    torch.manual_seed(5)
+    path, x = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]), torch.randn(4, 3)
+    explainer = explainer_for(GCN(3, 8, num_layers=2, out_channels=2), GradientContextExplainer(evidence="uses"))
+    found = explainer(x, path, index=0)
+    assert found.edge_mask.max() == 1
+    assert found.edge_evidence.max() <= 0
+    assert found.change is None
+    assert "above all node" not in found.rationale
+    [many] = explain_many(explainer, Data(x=x, edge_index=path), [0], progress=False).edges
+    assert many == []
+
+
+def test_rounding_errors_are_no_use():
+    messages = torch.tensor([[1, 2, 2], [0, 0, 1]])
+    exact = use_mask(torch.tensor([1.0, 1.0, 0.0]), messages)
+    torch.testing.assert_close(use_mask(torch.tensor([1.0, 1.0, 1e-9]), messages), exact, rtol=0, atol=0)
+    torch.testing.assert_close(use_mask(torch.tensor([1.0, 1.0, torch.nan]), messages), exact, rtol=0, atol=0)
+    apart = use_mask(torch.tensor([1.0, 1.0, 1e-9]), torch.tensor([[1, 2, 4], [0, 0, 3]]), torch.tensor([0, 0, 1]))
+    assert apart.tolist() == [1, 1, 1]  # each part by its own largest
 
 
 def test_what_several_outputs_use_is_one_mask(gcn, graph):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for
+from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for, supporting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -36,7 +36,7 @@ def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "m
     for row, node in enumerate(found.index.tolist()):
         one = explainer(data.x, data.edge_index, target=target, index=node, **arguments)
         messages = message_edges(explainer.model, data.edge_index)
-        assert_same_edges(found.edges[row], one.edge_mask, messages, 1e-4, node)
+        assert_same_edges(found.edges[row], supporting(explainer, one), messages, 1e-4, node)
         assert all(0 < weight <= 1 for _, _, weight in found.edges[row])
         if data.x.is_floating_point():
             common = one.node_evidence.view(data.x.shape).sum(0).clamp(min=0)

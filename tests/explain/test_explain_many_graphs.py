@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 import torch
-from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for
+from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for, supporting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -71,7 +71,7 @@ def check_same(explainer, graphs, found: GraphExplanations, *, kind: str = "mode
             arguments["batch"] = torch.zeros(graph.num_nodes, dtype=torch.long)
         one = explainer(graph.x, graph.edge_index, target=graph.y if kind == "phenomenon" else None, **arguments)
         messages = message_edges(explainer.model, graph.edge_index)
-        assert_same_edges(found.edges[row], one.edge_mask, messages, 1e-5, number)
+        assert_same_edges(found.edges[row], supporting(explainer, one), messages, 1e-5, number)
         if graph.x.is_floating_point():
             common = one.node_evidence.view(graph.x.shape).sum(0).clamp(min=0)
             common = common / max(float(common.max()), 1e-30)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gnns import explainer_for
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from gragr_explain.explain._rows import SharedRows
+from gragr_explain.messages import masked_output
 
 INDEX = torch.tensor([3, 0, 3, 2, 2])
 
@@ -41,14 +43,40 @@ def test_is_what_the_rows_are(matrix: torch.Tensor, use) -> None:
 def test_models_and_their_gradients(matrix: torch.Tensor, kind: type) -> None:
     model = kind(6, 8, num_layers=2, out_channels=3).eval()
     edge_index = torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 3]])
-    outputs, gradients = [], []
+    outputs, gradients, of_rows = [], [], []
     for x in (SharedRows(matrix, INDEX), matrix[INDEX]):
-        output = model(x, edge_index)
+        rows = x.detach().requires_grad_()
+        output = model(rows, edge_index)
         last = list(model.parameters())[-1]
         outputs.append(output)
-        gradients.append(torch.autograd.grad(output.square().sum(), last)[0])
+        of_weight, of_row = torch.autograd.grad(output.square().sum(), [last, rows])
+        gradients.append(of_weight)
+        of_rows.append(of_row)
+    assert type(of_rows[0]) is torch.Tensor
     assert torch.allclose(*outputs, atol=1e-6)
     assert torch.allclose(*gradients, atol=1e-5)
+    assert torch.allclose(*of_rows, atol=1e-5)
+
+
+class Lister(torch.nn.Module):
+    """Looks at the numbers of its features, as no tensor that is not there can be looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gnn = GCN(6, 8, num_layers=2, out_channels=3)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.gnn(x, edge_index) * float(x.detach().numpy().max())
+
+
+def test_models_that_need_the_rows_themselves_are_explained_on_the_whole_graph(matrix: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model, edge_index = Lister(), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+    found = explainer_for(model)(matrix, edge_index, index=0)
+    mask = torch.ones(4, requires_grad=True)
+    p = masked_output(model, mask, matrix, edge_index)[0].softmax(-1).max()
+    expected = torch.autograd.grad(p.log(), mask)[0]
+    assert torch.allclose(found.edge_evidence, expected, atol=1e-5)
 
 
 def test_multiplies_once_until_the_weight_changes(matrix: torch.Tensor) -> None:
