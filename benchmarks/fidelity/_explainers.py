@@ -28,6 +28,7 @@ from benchmarks.fidelity._shuffled import shuffled
 from gragr_explain import EdgeGradientExplainer, GradientContextExplainer, OcclusionExplainer
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.history import find_history, message_passing_layers
+from gragr_explain.training._trajectories import reset_parameters
 
 SHAPLEY_SAMPLES, SHAPLEY_CALLS = 25, 3000
 _FAST, _MEDIUM, _SLOW, _SLOWEST = range(4)
@@ -252,9 +253,7 @@ def with_random_weights(problem: Problem, seed: int) -> Problem:
     model = deepcopy(problem.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(10_000 + seed)
-        for module in model.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
+        reset_parameters(model)
     return replace(problem, model=model)
 
 

@@ -332,7 +332,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
         trials = self.trials(model, part.union, explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
-        support = self.support(mask, edges)
+        support = self.supporting(mask, edges)
         changed = changes(trials, support, shared.prediction[part.ego.node[part.ego.centre]])
         return Found(edges, features, mask, support, changed, part)
 
@@ -366,7 +366,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         width = self.search_width or (_WIDTH_OF_GRAPHS if wide else 1)
         return search(trials, factor, classes=classes, length=self.search_edges, width=width)
 
-    def support(self, mask: Tensor, evidence: Tensor) -> Tensor:
+    def supporting(self, mask: Tensor, evidence: Tensor) -> Tensor:
         """What of a mask speaks for the outputs, and may be said to: all of it, unless it shows what is used.
 
         Args:
@@ -394,7 +394,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges = edges if factor is None else edges * factor
         if wanted.numel() != 1:
             mask = use_mask(edges.abs(), shared.messages) if self.evidence == "uses" else support_mask(edges)
-            return Found(edges, features * x, mask, self.support(mask, edges), [None] * wanted.numel())
+            return Found(edges, features * x, mask, self.supporting(mask, edges), [None] * wanted.numel())
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
         union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
@@ -405,7 +405,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, target[wanted], at_once)
         mask = self.edge_mask(trials, edges, factor)
-        support = self.support(mask, edges)
+        support = self.supporting(mask, edges)
         return Found(edges, features * x, mask, support, changes(trials, support, shared.prediction[wanted]))
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:

@@ -179,7 +179,7 @@ class _Job:
         assert isinstance(algorithm, GradientContextExplainer)
         target = self.explainer.get_target(output) if target is None else target
         trials = algorithm.trials(self.explainer.model, union, target, at_once)
-        mask = algorithm.support(algorithm.edge_mask(trials, evidence, None), evidence)
+        mask = algorithm.supporting(algorithm.edge_mask(trials, evidence, None), evidence)
         found = measure_changes(trials, mask, predictions(output, self.explainer.model_config))
         return mask, [change_fact(change, algorithm.names) for change in found]
 

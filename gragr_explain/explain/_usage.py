@@ -77,19 +77,12 @@ def use_mask(magnitude: Tensor, messages: Tensor, part: Tensor | None = None) ->
     """
     sender, receiver = messages
     num_nodes = int(messages.max()) + 1 if messages.numel() else 0
-    magnitude = _without_rounding(magnitude.nan_to_num(0, 0, 0), part)
+    is_used = support_mask(magnitude, part) > _ROUNDING * torch.finfo(magnitude.dtype).eps
+    magnitude = torch.where(is_used, magnitude, 0)
     arriving = magnitude.new_zeros(num_nodes).index_add_(0, receiver, magnitude)
     own = arriving / torch.bincount(receiver, minlength=num_nodes).clamp(min=1)
-    share = torch.where(magnitude > 0, magnitude / arriving[receiver], 0)
+    share = torch.where(is_used, magnitude / arriving[receiver], 0)
     counts = own
     for _ in range(_STEPS):
         counts = own.index_add(0, sender, _GOES_ON * share * counts[receiver])
-    return support_mask(torch.where(magnitude > 0, torch.minimum(counts[sender], counts[receiver]), 0), part)
-
-
-def _without_rounding(magnitude: Tensor, part: Tensor | None) -> Tensor:
-    """Magnitudes without those that are rounding errors beside the largest of their part."""
-    part = torch.zeros_like(magnitude, dtype=torch.long) if part is None else part
-    num_parts = int(part.max()) + 1 if part.numel() else 0
-    largest = magnitude.new_zeros(num_parts).scatter_reduce_(0, part, magnitude, "amax")
-    return torch.where(magnitude > _ROUNDING * torch.finfo(magnitude.dtype).eps * largest[part], magnitude, 0)
+    return support_mask(torch.where(is_used, torch.minimum(counts[sender], counts[receiver]), 0), part)
