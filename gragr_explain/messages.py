@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,11 +50,10 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
             f"expected an edge mask of shape [{num_edges}] or [{len(masked)}, {num_edges}], got {list(edge_mask.shape)}"
         )
     mask_of = dict(zip(masked, edge_mask if edge_mask.dim() == 2 else [edge_mask] * len(masked), strict=True))
-    links = edge_index[0] != edge_index[1]
-    factors: dict[MessagePassing, Tensor] = {}
+    edges, factors = _Edges.of(edge_index), dict[MessagePassing, Tensor]()
 
     def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
-        factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edge_index, links)
+        factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edges)
 
     def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
         shape = [1] * messages.dim()
@@ -72,16 +71,32 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
             handle.remove()
 
 
-def _factors_of(layer: MessagePassing, used: Any, edge_mask: Tensor, edge_index: Tensor, links: Tensor) -> Tensor:
+class _Edges(NamedTuple):
+    """The edges that a model is called with, and those without self-loops: which they are, ``None`` for all."""
+
+    all: Tensor
+    links: Tensor | None
+    linked: Tensor
+
+    @classmethod
+    def of(cls, edge_index: Tensor) -> _Edges:
+        links = (edge_index[0] != edge_index[1]).nonzero().view(-1)
+        if links.numel() == edge_index.size(1):
+            return cls(edge_index, None, edge_index)
+        return cls(edge_index, links, edge_index.index_select(1, links))
+
+
+def _factors_of(layer: MessagePassing, used: Any, edge_mask: Tensor, edges: _Edges) -> Tensor:
     """The factors of a layer's messages; self-loops that the layer puts in place of the graph's own have factor 1."""
     if isinstance(used, Tensor) and used.layout == torch.strided:
-        num_links = int(links.sum())
+        num_links = edges.linked.size(1)
         loops = used[:, num_links:]
-        own_loops = torch.equal(used[:, :num_links], edge_index[:, links]) and torch.equal(loops[0], loops[1])
-        if torch.equal(used, edge_index) and not (own_loops and getattr(layer, "add_self_loops", False)):
+        own_loops = torch.equal(used[:, :num_links], edges.linked) and torch.equal(loops[0], loops[1])
+        if torch.equal(used, edges.all) and not (own_loops and getattr(layer, "add_self_loops", False)):
             return edge_mask
         if own_loops:
-            return torch.cat([edge_mask[links], edge_mask.new_ones(loops.size(1))])
+            of_links = edge_mask if edges.links is None else edge_mask.index_select(0, edges.links)
+            return torch.cat([of_links, edge_mask.new_ones(loops.size(1))])
     raise UnsupportedModelError(
         f"{type(layer).__name__} passes messages along other edges than edge_index, so that an edge mask has no "
         "meaning there; pass all edges in edge_index, or set `layer.explain = False` on that layer"

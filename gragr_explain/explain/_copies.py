@@ -15,6 +15,7 @@ from torch_geometric.explain.config import ModelTaskLevel
 from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import GragrError, UnsupportedModelError
+from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import message_passing_layers
 from gragr_explain.messages import mask_dtype, masked_output
 
@@ -189,7 +190,8 @@ def listening(model: nn.Module) -> Iterator[Calls]:
         calls.order.append(layer)
 
     def sent(_layer: MessagePassing, _inputs: Any, messages: Tensor) -> None:
-        calls.largest = max(calls.largest, messages.numel())
+        if not isinstance(messages, SharedRows):
+            calls.largest = max(calls.largest, messages.numel())
 
     layers = message_passing_layers(model)
     handles = [layer.register_propagate_forward_pre_hook(called) for layer in layers]

@@ -59,7 +59,8 @@ class EgoGraphs:
     A computation graph holds every edge into a node less than ``num_hops`` away from its centre: the edges whose
     messages can reach it. Layers that normalise by the senders' degrees need those of the outermost nodes as well,
     which are ``num_hops`` away: of the edges into these, the *rim*, only the number or weight matters. They start at
-    the centre, so that nothing farther away has to be in the union; self-loops stay as they are.
+    the centre, so that nothing farther away has to be in the union; self-loops stay as they are. Where layers put a
+    self-loop on every node without one, all of a node's rim may be the weight of that loop.
 
     Args:
         edge_index: Edges of shape ``[2, num_edges]``.
@@ -69,6 +70,7 @@ class EgoGraphs:
         rim: Whether computation graphs have a rim.
         edge_weight: Weights of shape ``[num_edges]``, for models that take them. The rim is then a single edge into
             each outermost node, which has the weight of all.
+        as_loops: Whether this edge is the node's self-loop, which has the weight of that, too, or 1 where it has none.
 
     Example:
         >>> path = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
@@ -87,6 +89,7 @@ class EgoGraphs:
         flow: str = "source_to_target",
         rim: bool = True,
         edge_weight: Tensor | None = None,
+        as_loops: bool = False,
     ) -> None:
         self.num_nodes = num_nodes
         self.num_edges = edge_index.size(1)
@@ -97,13 +100,18 @@ class EgoGraphs:
         self._incoming = _Incoming(edges, self._receiver, num_nodes)
         self._rim = self._incoming if rim else None
         self._weight = self._rim_weight = edge_weight
+        self._as_loops = as_loops
         if edge_weight is not None:
             links = self._incoming.edges[self._sender[self._incoming.edges] != self._receiver[self._incoming.edges]]
             into = self._receiver[links]
             first = links[torch.cat([into.new_ones(1, dtype=torch.bool), into[1:] != into[:-1]])[: links.numel()]]
             total = edge_weight.new_zeros(num_nodes).index_add_(0, into, edge_weight[links])
-            self._rim_weight = edge_weight.index_copy(0, first, total[self._receiver[first]])
             loops = (self._sender == self._receiver).nonzero().view(-1)
+            if as_loops:
+                own = torch.ones_like(total).index_copy_(0, self._receiver[loops], edge_weight[loops])
+                linked = torch.zeros_like(total, dtype=torch.bool).index_fill_(0, into, True)
+                total, loops = total + own, loops[~linked[self._receiver[loops]]]
+            self._rim_weight = edge_weight.index_copy(0, first, total[self._receiver[first]])
             self._rim = _Incoming(torch.cat([first, loops]), self._receiver, num_nodes) if rim else None
 
     def cut(self, centres: Tensor) -> EgoUnion:
@@ -130,7 +138,8 @@ class EgoGraphs:
         in_given_order = torch.argsort(edge_graph * max(self.num_edges, 1) + edge)
         edge, edge_graph, outer = edge[in_given_order], edge_graph[in_given_order], outer[in_given_order]
         sender, receiver = self._sender[edge], self._receiver[edge]
-        sender = torch.where(outer & (sender != receiver), centres[edge_graph], sender)
+        at_rim = receiver if self._as_loops else centres[edge_graph]
+        sender = torch.where(outer & (sender != receiver), at_rim, sender)
         ends = torch.stack([receiver, sender] if self.turned else [sender, receiver])
         weight = None
         if self._weight is not None and self._rim_weight is not None:

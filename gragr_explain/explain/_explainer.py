@@ -19,7 +19,7 @@ from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
 from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
-from gragr_explain.explain._found import Found
+from gragr_explain.explain._found import Found, FoundInParts
 from gragr_explain.explain._gradients import input_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._memo import Memo
@@ -37,6 +37,7 @@ from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Write
 
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
+_OF_A_PASS = 64 * 2**20  # on a CPU: larger tensors come from the system, page by page, each time anew
 _WIDTH_OF_GRAPHS = 8
 
 
@@ -192,6 +193,11 @@ class GradientContextExplainer(ExplainerAlgorithm):
         """What rationales call classes, features and nodes."""
         return Names(self.class_names, self.feature_names, self.node_names)
 
+    @property
+    def explains_features(self) -> bool:
+        """Whether a mask of features is asked for, and features are spoken of."""
+        return self.explainer_config.node_mask_type is not None
+
     def supports(self) -> bool:
         """Every explanation type, mask type, mode, task level and return type of PyG is supported."""
         return True
@@ -239,7 +245,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation._names = self.names
         if self.explainer_config.edge_mask_type is not None:
             explanation.edge_mask = found.edge_mask
-        if self.explainer_config.node_mask_type is not None:
+        if self.explains_features:
             explanation.node_evidence = feature_evidence(found.features, self.explainer_config.node_mask_type)
             explanation.node_mask = support_mask(explanation.node_evidence)
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
@@ -265,7 +271,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if isinstance(x, dict) or isinstance(edge_index, dict):
             raise InvalidTypeError("expected a homogeneous graph, got dictionaries of a heterogeneous one")
         check_graph(x, edge_index)
-        if self.explainer_config.node_mask_type is not None and not x.is_floating_point():
+        if self.explains_features and not x.is_floating_point():
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         if self.feature_names is not None and len(self.feature_names) < x[0].numel():
             raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(self.feature_names)}")
@@ -306,7 +312,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         target: Tensor,
         shared: ModelContext,
         memory: int = _MEMORY,
-    ) -> Found:
+    ) -> FoundInParts:
         """The evidence for the outputs of some nodes, each in its computation graph.
 
         Args:
@@ -328,13 +334,13 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explained = target[part.ego.node[part.ego.centre]]
         factor = self._factor(shared, part.ego.edge)
         edges = edges if factor is None else edges * factor
-        features = features.contiguous().mul_(part.union.x)
-        at_once = None if part.is_whole else shared.parts.footprint.masks_within(memory // 2, part.union)
+        room = min(memory // 2, _OF_A_PASS) if inputs.x.device.type == "cpu" else memory // 2
+        at_once = None if part.is_whole else shared.parts.footprint.masks_within(room, part.union)
         trials = self.trials(model, part.union, explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
         changed = changes(trials, support, shared.prediction[part.ego.node[part.ego.centre]])
-        return Found(edges, features, mask, support, changed, part)
+        return FoundInParts(part, edges, features, mask, support, changed)
 
     def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int | None) -> UnionTrials:
         """Several outputs, each with a part of the graph of its own, under masks of their edges.
@@ -432,7 +438,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             near = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
             evidence = found.features.sum(0) if own else found.features[output]
             edges.append(top_edges(found.support[near], shared.messages[:, near], 10))
-            features.append(top_features(support_mask(evidence.reshape(-1)), 10))
+            features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
         labels = target.reshape(-1)[list(outputs)].tolist() if phenomenon and shared.confidence is not None else None
         changes = [change] * len(outputs)
         return self.writer(output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names))

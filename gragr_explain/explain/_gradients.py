@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._rows import SharedRows, Watched
 from gragr_explain.messages import mask_dtype, maskable_layers, masked_output
 
 
@@ -37,7 +39,8 @@ def input_gradients(
     Raises:
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
     """
-    return _gradients_at_one(model, objective, x, edge_index, (edge_index.size(1),), kwargs)
+    edges, features = input_gradients_of(model, objective, x, edge_index, **kwargs)
+    return edges, features.made()
 
 
 def layer_gradients(
@@ -76,7 +79,19 @@ def layer_gradients(
         (torch.Size([2, 2]), torch.Size([3, 2]))
     """
     shape = (len(maskable_layers(model)), edge_index.size(1))
-    return _gradients_at_one(model, objective, x, edge_index, shape, kwargs)
+    edges, features = _gradients_at_one(model, objective, x, edge_index, shape, kwargs)
+    return edges, features.made()
+
+
+def input_gradients_of(
+    model: nn.Module,
+    objective: Callable[[Tensor], Tensor],
+    x: Tensor,
+    edge_index: Tensor,
+    **kwargs: Any,
+) -> tuple[Tensor, FeatureGradient]:
+    """Those of :func:`input_gradients`, where the gradients of features need not all be made."""
+    return _gradients_at_one(model, objective, x, edge_index, (edge_index.size(1),), kwargs)
 
 
 def _gradients_at_one(
@@ -86,16 +101,21 @@ def _gradients_at_one(
     edge_index: Tensor,
     shape: tuple[int, ...],
     kwargs: dict[str, Any],
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, FeatureGradient]:
     """The gradients with respect to a mask of ones of some shape, and to the features."""
     dtype = mask_dtype(x)
     with torch.enable_grad():
         edge_mask = torch.ones(shape, dtype=dtype, device=x.device, requires_grad=True)
-        inputs = x.detach().requires_grad_(x.is_floating_point())
+        inputs = x.watched() if isinstance(x, SharedRows) else x.detach().requires_grad_(x.is_floating_point())
+        source = inputs.source if isinstance(inputs, SharedRows) else None
         scalar = objective(masked_output(model, edge_mask, inputs, edge_index, **kwargs))
         if not scalar.requires_grad:
-            return torch.zeros_like(edge_mask).detach(), torch.zeros_like(x, dtype=dtype)
-        wanted = [edge_mask, inputs] if inputs.requires_grad else [edge_mask]
-        found = torch.autograd.grad(scalar, wanted, allow_unused=True)
-    gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
-    return gradients[0].detach(), gradients[1].detach() if len(gradients) > 1 else torch.zeros_like(x, dtype=dtype)
+            return torch.zeros_like(edge_mask).detach(), FeatureGradient(x)
+        leaf, leaves = (source.leaf, source.leaves) if isinstance(source, Watched) else (inputs, [])
+        products = [product for product, _ in leaves]
+        rows = [] if leaf is None or not leaf.requires_grad else [leaf]
+        found = torch.autograd.grad(scalar, [edge_mask, *products, *rows], allow_unused=True)
+    of_edges, *of_products = found[: 1 + len(products)]
+    of_edges = torch.zeros_like(edge_mask) if of_edges is None else of_edges
+    pairs = [(each, weight) for each, (_, weight) in zip(of_products, leaves, strict=True) if each is not None]
+    return of_edges.detach(), FeatureGradient(x, found[-1] if rows else None, pairs)

@@ -138,6 +138,7 @@ class _Job:
     def run(self, numbers: list[int], top_edges: int, top_features: int, memory_mb: int) -> Iterator[_Batch]:
         """What is found of each graph, batch by batch."""
         at_once, start = _AT_MOST_AT_ONCE if self.takes_batch else 1, 0
+        features_too = self.explainer.node_mask_type is not None
         while start < len(numbers):
             graphs = [self.graphs[number] for number in numbers[start : start + at_once]]
             num_nodes = torch.tensor([graph.x.size(0) for graph in graphs])
@@ -156,7 +157,7 @@ class _Job:
             yield _Batch(
                 output,
                 strongest_edges(edge_mask, messages, union.edge_part, len(graphs), top_edges),
-                strongest_features(feature_evidence, top_features),
+                strongest_features(feature_evidence, top_features) if features_too else [[] for _ in graphs],
                 changed,
             )
             start += len(graphs)

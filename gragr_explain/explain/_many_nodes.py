@@ -20,12 +20,11 @@ from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
-from gragr_explain.explain._union import sums_of_parts
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.rationale import ChangeFact
 
-_AT_MOST_AT_ONCE = 512
+_AT_MOST_AT_ONCE, _GROWTH = 512, 8
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,16 @@ class NodeJob:
                 found = self.algorithm.explain_nodes(
                     self.explainer.model, self.inputs, some, self.target, self.shared, memory_mb * 2**20
                 )
-                assert found.part is not None
                 ego, messages = found.part.ego, self.shared.messages[:, found.part.ego.edge]
                 edges += strongest_edges(found.support, messages, ego.edge_graph, ego.num_graphs, top_edges)
-                features += strongest_features(sums_of_parts(found.features, found.part.union), top_features)
+                if self.algorithm.explains_features:
+                    features += strongest_features(found.features_of_parts(), top_features)
+                else:
+                    features += [[] for _ in found.changes]
                 changes += [change_fact(change, names) for change in found.changes]
                 bar.update(ego.num_graphs)
-                at_once = min(2 * ego.num_graphs, _AT_MOST_AT_ONCE)
+                have_fit = ego.num_graphs == some.numel()
+                at_once = min(_GROWTH * at_once, _AT_MOST_AT_ONCE) if have_fit else ego.num_graphs
 
         shared, label = self.shared, self._labels(nodes)
         labels = None if label is None else label.tolist()

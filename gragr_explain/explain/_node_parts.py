@@ -13,7 +13,9 @@ from torch_geometric.data import Data
 from gragr_explain.errors import GragrError
 from gragr_explain.explain._copies import listening
 from gragr_explain.explain._ego import EgoGraphs, EgoUnion
-from gragr_explain.explain._gradients import input_gradients
+from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._gradients import input_gradients_of
+from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
 from gragr_explain.history import message_passing_layers
@@ -63,7 +65,7 @@ class NodeParts:
     """
 
     def __init__(self, model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> None:
-        with torch.no_grad(), listening(model) as calls, layer_outputs(model) as outputs:
+        with torch.no_grad(), layer_outputs(model) as outputs:
             self._output = model(x, edge_index, **arguments)
         last = outputs[-1] if outputs else None
         self._last_layer = last if last is not None and last.shape[:1] == x.shape[:1] else None
@@ -72,9 +74,13 @@ class NodeParts:
             0.0 if self._last_layer is None else float(self._last_layer.abs().mean()),
         )
         self._num_calls = len(outputs)
-        self.footprint = Footprint.measured(calls, x, edge_index.size(1))
         self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments))
-        self._products: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+        self._can_share, self._products = x.dim() == 2 and x.is_floating_point(), Products()
+        nodes = torch.arange(x.size(0), device=x.device)
+        rows = SharedRows(Source(x, self._products), nodes) if self._can_share else x
+        with torch.no_grad(), listening(model) as calls:
+            model(rows, edge_index, **arguments)
+        self.footprint = Footprint.measured(calls, rows, edge_index.size(1))
 
     def gradients(
         self,
@@ -83,7 +89,7 @@ class NodeParts:
         nodes: Tensor,
         memory: int,
         objective: Callable[[Tensor], Tensor],
-    ) -> tuple[Part, Tensor, Tensor]:
+    ) -> tuple[Part, Tensor, FeatureGradient]:
         """The gradients at the computation graphs of as many of the first of some nodes as fit into so many bytes.
 
         Args:
@@ -108,13 +114,13 @@ class NodeParts:
             self._ways.pop(0)
         part = self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
         union = part.union
-        return part, *input_gradients(
+        return part, *input_gradients_of(
             model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, **union.arguments
         )
 
     def _gradients(
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor] | None:
+    ) -> tuple[Tensor, FeatureGradient] | None:
         """The gradients, where the model says the same as on the whole graph."""
         union, outputs = part.union, []
 
@@ -124,7 +130,7 @@ class NodeParts:
 
         try:
             with layer_outputs(model) as layers:
-                found = input_gradients(model, noted, union.x, union.edge_index, **union.arguments)
+                found = input_gradients_of(model, noted, union.x, union.edge_index, **union.arguments)
         except torch.OutOfMemoryError:
             raise
         except (GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError):
@@ -147,9 +153,9 @@ class NodeParts:
                 arguments[name] = value[ego.node]
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
-        can_share = inputs.x.dim() == 2 and inputs.x.is_floating_point() and not is_whole
+        source = Source(inputs.x, self._products)
         union = Union(
-            x=SharedRows(inputs.x, ego.node, self._products) if can_share else inputs.x[ego.node],
+            x=SharedRows(source, ego.node) if self._can_share and not is_whole else inputs.x[ego.node],
             edge_index=ego.edge_index,
             arguments=arguments,
             wanted=ego.centre,
@@ -171,6 +177,7 @@ def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: d
     if weight is None:
         weight = x.new_ones(edge_index.size(1), dtype=mask_dtype(x))
     if forward_arguments(model, Data(edge_weight=weight)):
+        yield EgoGraphs(edge_index, *like, edge_weight=weight, as_loops=True)
         yield EgoGraphs(edge_index, *like, edge_weight=weight)
     yield EgoGraphs(edge_index, *like)
 

@@ -15,8 +15,9 @@ from torch_geometric.explain import Explainer
 
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.explain._copies import Calls, Computation
-from gragr_explain.explain._gradients import input_gradients
+from gragr_explain.explain._gradients import input_gradients_of
 from gragr_explain.explain._objective import support
+from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.messages import mask_dtype
 
@@ -90,14 +91,9 @@ def union_evidence(explainer: Explainer, union: Union, target: Tensor | None = N
         goal = explainer.get_target(wanted.detach()) if target is None else target
         return support(wanted, goal, explainer.model_config, explainer.explanation_type).sum()
 
-    edge_evidence, gradient = input_gradients(explainer.model, objective, union.x, union.edge_index, **union.arguments)
-    return edge_evidence, sums_of_parts(gradient.contiguous().mul_(union.x), union), outputs[0]
-
-
-def sums_of_parts(evidence: Tensor, union: Union) -> Tensor:
-    """Evidence of the features of nodes, ``[num_nodes, *]``, added up for each part, ``[num_parts, num_features]``."""
-    each = evidence.view(union.x.size(0), -1)
-    return each.new_zeros(union.num_parts, each.size(1)).index_add_(0, union.node_part, each)
+    found = input_gradients_of(explainer.model, objective, union.x, union.edge_index, **union.arguments)
+    edge_evidence, gradient = found
+    return edge_evidence, gradient.times_input_of_parts(union.node_part, union.num_parts), outputs[0]
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class Footprint:
     """How much memory, about, a forward and a backward pass take.
 
     Attributes:
-        per_node: Bytes for each node: its features, their gradient, their product.
+        per_node: Bytes for each node: its features, their gradient, their product, where they are made.
         per_message: Bytes for each message, of an edge or of a node to itself, through all layers.
     """
 
@@ -114,10 +110,16 @@ class Footprint:
 
     @classmethod
     def measured(cls, calls: Calls, x: Tensor, num_edges: int) -> Footprint:
-        """From the messages of one forward pass of a graph with these features and as many edges."""
-        width = math.ceil(calls.largest / (num_edges + x.size(0)))
-        size = mask_dtype(x).itemsize
-        return cls(per_node=4 * size * x[0].numel(), per_message=3 * size * len(calls.order) * width)
+        """From the messages of one forward pass of a graph with these features and as many edges.
+
+        Of rows that are shared, products are what takes memory, where they are enough.
+        """
+        width, size = math.ceil(calls.largest / (num_edges + x.size(0))), mask_dtype(x).itemsize
+        per_node = 4 * size * x.shape[1:].numel()
+        if isinstance(x, SharedRows):
+            products = x.source.products
+            width, per_node = max(width, products.width), 0 if products.are_enough else per_node
+        return cls(per_node, per_message=3 * size * len(calls.order) * width)
 
     def parts_within(self, memory: int, num_nodes: Tensor, num_edges: Tensor) -> int:
         """How many parts, of so many nodes and edges each, fit into some memory together; at least one."""

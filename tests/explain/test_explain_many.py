@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.explain import GNNExplainer
-from torch_geometric.nn import APPNP, GCN, GATv2Conv, GCNConv, PairNorm, SAGEConv, TransformerConv
+from torch_geometric.nn import APPNP, GCN, GATv2Conv, GCNConv, PairNorm, SAGEConv, TransformerConv, global_add_pool
 
 from gragr_explain import GradientContextExplainer, GraGR, NodeExplanations, explain_many
 from gragr_explain.errors import (
@@ -59,7 +59,8 @@ def cuts(monkeypatch) -> list[tuple[str, list[int]]]:
 
     def note_kind(graphs, *args, **kwargs):
         init(graphs, *args, **kwargs)
-        graphs.kind = "none" if kwargs.get("rim") is False else "one edge" if "edge_weight" in kwargs else "all edges"
+        one = "loop" if kwargs.get("as_loops") else "one edge"
+        graphs.kind = "none" if kwargs.get("rim") is False else one if "edge_weight" in kwargs else "all edges"
 
     def note_nodes(graphs, centres):
         noted.append((graphs.kind, centres.tolist()))
@@ -341,14 +342,33 @@ class ByHand(nn.Module):
         return out if self.returns == "raw" else (1e6 * out).softmax(-1)
 
 
-RIMS = {"GCN": "one edge", "GAT": "none", "GIN": "none", "GraphSAGE": "none", "by hand": "all edges"}
+class WithoutLoops(nn.Module):
+    """Normalised, but without self-loops of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCNConv(3, 6, add_self_loops=False), GCNConv(6, 3, add_self_loops=False)
+
+    def forward(self, x, edge_index, edge_weight=None):
+        return self.second(self.first(x, edge_index, edge_weight).relu(), edge_index, edge_weight)
+
+
+RIMS = {
+    "GCN": "loop",
+    "without loops": "one edge",
+    "GAT": "none",
+    "GIN": "none",
+    "GraphSAGE": "none",
+    "by hand": "all edges",
+}
+OTHERS = {"by hand": ByHand, "without loops": WithoutLoops}
 
 
 @pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("name", RIMS)
 def test_computation_graphs_are_no_larger_than_they_have_to_be(name, loops, cuts):
     torch.manual_seed(0)
-    model = ByHand() if name == "by hand" else BACKBONES[name](3, 6, num_layers=2, out_channels=3)
+    model = OTHERS[name]() if name in OTHERS else BACKBONES[name](3, 6, num_layers=2, out_channels=3)
     data = random_graph(11, 40, 90, loops=loops)
     explainer = explainer_for(model.double())
     found = explain_many(explainer, data, **EVERYTHING)
@@ -369,13 +389,13 @@ def test_a_certain_model_has_its_degrees_right(cuts):
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), num_nodes=st.integers(1, 9), num_edges=st.integers(0, 25), hops=st.integers(1, 3))
 @pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
-@pytest.mark.parametrize("kind", ["none", "one edge", "all edges"])
+@pytest.mark.parametrize("kind", ["none", "loop", "one edge", "all edges"])
 def test_cut_computation_graphs(kind, flow, seed, num_nodes, num_edges, hops):
     edge_index = random_graph(seed, num_nodes, num_edges).edge_index
     weight = torch.rand(edge_index.size(1))
-    union = EgoGraphs(
-        edge_index, num_nodes, hops, flow, rim=kind != "none", edge_weight=weight if kind == "one edge" else None
-    ).cut(torch.arange(num_nodes))
+    weighted = {"edge_weight": weight, "as_loops": kind == "loop"} if kind in ("loop", "one edge") else {}
+    graphs = EgoGraphs(edge_index, num_nodes, hops, flow, rim=kind != "none", **weighted)
+    union = graphs.cut(torch.arange(num_nodes))
     senders, receivers = (edge_index if flow == "source_to_target" else edge_index.flip(0)).tolist()
     union_senders, union_receivers = union.edge_index if flow == "source_to_target" else union.edge_index.flip(0)
     for centre in range(num_nodes):
@@ -401,6 +421,16 @@ def test_cut_computation_graphs(kind, flow, seed, num_nodes, num_edges, hops):
         expected = [(centre if senders[e] != receivers[e] else senders[e], receivers[e]) for e in rim]
         if kind == "none":
             expected = []
+        elif kind == "loop":
+            for node in {end for _, end in expected}:
+                into = [e for e in rim if receivers[e] == node and senders[e] != node]
+                own = [float(weight[e]) for e in rim if receivers[e] == node == senders[e]]
+                got_here = [float(w) for w, (_, end) in zip(union.edge_weight[got], ends, strict=True) if end == node]
+                if into:
+                    expected = [pair for pair in expected if pair[1] != node] + [(node, node)]
+                    assert got_here == pytest.approx([float(weight[into].sum()) + (own[-1] if own else 1)], rel=1e-5)
+                else:
+                    assert got_here == own
         elif kind == "one edge":
             loops = [pair for pair in expected if pair[0] == pair[1]]
             expected = loops + list({pair for pair in expected if pair[0] != pair[1]})
@@ -526,3 +556,30 @@ def test_features_of_another_width_are_named():
     data = Data(x=torch.rand(3, 5), edge_index=torch.tensor([[0], [1]]))
     with pytest.raises(InvalidGraphError, match=r"cannot take features of shape \[3, 5\]"):
         explain_many(explainer_for(GCN(4, 8, num_layers=2, out_channels=2)), data, progress=False)
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_no_features_where_no_mask_of_them_is_asked_for(level):
+    torch.manual_seed(0)
+    data = random_graph(3, 8, 20)
+    model = Pooled() if level == "graph" else GCN(3, 6, num_layers=2, out_channels=3)
+    explainer = explainer_for(model.double(), nodes=None, level=level)
+    found = explain_many(explainer, [data, data] if level == "graph" else data, **EVERYTHING)
+    assert all(features == [] for features in found.features)
+    one = explainer(data.x, data.edge_index, index=0)
+    assert "node_mask" not in one
+    assert "feature" not in one.rationale + found.rationales[0].text
+    with_features = explainer_for(model, level=level)(data.x, data.edge_index, index=0)
+    assert "feature" in with_features.rationale
+    assert torch.equal(one.edge_mask, with_features.edge_mask)
+
+
+class Pooled(nn.Module):
+    """A model of graphs."""
+
+    def __init__(self):
+        super().__init__()
+        self.gnn = GCN(3, 6, num_layers=2, out_channels=3)
+
+    def forward(self, x, edge_index, batch=None):
+        return global_add_pool(self.gnn(x, edge_index), batch)

@@ -1,16 +1,37 @@
-"""Rows that are multiplied once: the same numbers as ordinary rows, in models as well."""
+"""Rows that are multiplied once: the same numbers and gradients as ordinary rows, in models as well."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from gnns import explainer_for
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.nn.conv import (
+    ChebConv,
+    GATv2Conv,
+    GraphConv,
+    LEConv,
+    MessagePassing,
+    PNAConv,
+    SAGEConv,
+    SGConv,
+    TAGConv,
+    TransformerConv,
+)
+from torch_geometric.utils import scatter
 
+from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._gradients import input_gradients_of
+from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.messages import masked_output
 
 INDEX = torch.tensor([3, 0, 3, 2, 2])
+EDGES = torch.tensor([[0, 1, 2, 3, 4, 0, 2], [1, 2, 3, 4, 0, 3, 2]])
+COLUMN = torch.tensor([[1.0], [-2.0], [0.5], [3.0], [0.0]])
 
 
 @pytest.fixture
@@ -18,44 +39,207 @@ def matrix() -> torch.Tensor:
     return torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 
 
+def rows_of(matrix: torch.Tensor, index: torch.Tensor = INDEX, products: Products | None = None) -> SharedRows:
+    return SharedRows(Source(matrix, Products() if products is None else products), index)
+
+
+def made(rows: torch.Tensor) -> torch.Tensor:
+    return rows.made() if isinstance(rows, SharedRows) else rows
+
+
 @pytest.mark.parametrize(
     "use",
     [
         lambda x: x @ torch.ones(6, 2),
-        lambda x: torch.nn.functional.linear(x, torch.arange(12.0).view(2, 6), torch.tensor([1.0, 2.0])),
+        lambda x: F.linear(x, torch.arange(12.0).view(2, 6), torch.tensor([1.0, 2.0])),
         lambda x: x * 2 + 1,
+        lambda x: torch.add(x, x, alpha=3),
+        lambda x: torch.div(x, 0.3, rounding_mode="floor"),
+        lambda x: x * torch.arange(6.0),
+        lambda x: x * COLUMN.double(),
         lambda x: x.index_select(-2, torch.tensor([1, 1, 4])).relu(),
+        lambda x: x.index_select(1, torch.tensor([1, 1, 4])),
         lambda x: torch.cat([x, x])[torch.tensor([7, 2])],
+        lambda x: torch.cat([x, x * 2]) @ torch.ones(6, 1),
+        lambda x: torch.cat([x, x], dim=1),
+        lambda x: torch.cat([x, torch.ones(1, 6)]),
         lambda x: x.view(-1, 3, 2).sum((1, 2)),
         lambda x: x.t() @ x,
+        lambda x: x.T @ x,
+        lambda x: torch.ones(2, 5) @ x,
         lambda x: torch.addmm(torch.ones(5, 2), x, torch.ones(6, 2), beta=0.5),
         lambda x: x.mean(),
         lambda x: x[torch.tensor([True, False, True, False, False])],
+        lambda x: x.new_zeros(5, 6).scatter_add_(0, torch.tensor([[0, 1, 2, 3, 4, 4]] * 5), x),
+        lambda x: x.new_zeros((5, 6), dtype=torch.double) + x,
+        lambda x: x.new_zeros(2) + x.new_ones(2, 2),
+        lambda x: scatter(x, torch.tensor([0, 0, 2, 2, 2]), dim_size=4, reduce="max"),
+        lambda x: F.dropout(x, 0.5, training=False) @ torch.ones(6, 2),
+        lambda x: x.contiguous().float() - x,
     ],
 )
 def test_is_what_the_rows_are(matrix: torch.Tensor, use) -> None:
-    shared = use(SharedRows(matrix, INDEX))
-    shared = shared.made() if isinstance(shared, SharedRows) else shared
-    assert torch.allclose(shared, use(matrix[INDEX]))
+    assert torch.allclose(made(use(rows_of(matrix))), use(matrix[INDEX]), equal_nan=True)
 
 
-@pytest.mark.parametrize("kind", [GCN, GAT, GIN, GraphSAGE])
-def test_models_and_their_gradients(matrix: torch.Tensor, kind: type) -> None:
-    model = kind(6, 8, num_layers=2, out_channels=3).eval()
-    edge_index = torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 3]])
-    outputs, gradients, of_rows = [], [], []
-    for x in (SharedRows(matrix, INDEX), matrix[INDEX]):
-        rows = x.detach().requires_grad_()
-        output = model(rows, edge_index)
-        last = list(model.parameters())[-1]
-        outputs.append(output)
-        of_weight, of_row = torch.autograd.grad(output.square().sum(), [last, rows])
-        gradients.append(of_weight)
-        of_rows.append(of_row)
-    assert type(of_rows[0]) is torch.Tensor
-    assert torch.allclose(*outputs, atol=1e-6)
-    assert torch.allclose(*gradients, atol=1e-5)
-    assert torch.allclose(*of_rows, atol=1e-5)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x,
+        lambda x: 2 * x / 3 * torch.tensor(0.5) * torch.tensor([2.0]),
+        lambda x: COLUMN * x,
+        lambda x: x / (COLUMN.abs() + 1).expand(5, 6),
+        lambda x: x + x.index_select(0, torch.tensor([4, 3, 2, 1, 0])),
+        lambda x: scatter(x, torch.tensor([0, 0, 2, 2, 2]), dim_size=4),
+        lambda x: scatter(x * COLUMN, torch.tensor([0, 0, 2, 2, 2]), dim_size=4, reduce="mean"),
+        lambda x: torch.cat([x, x]),
+        lambda x: F.dropout(x.contiguous(), training=False),
+        lambda x: x.new_zeros(5, 6) + x,
+    ],
+)
+def test_is_not_made_for_what_products_are_enough_for(matrix: torch.Tensor, use) -> None:
+    products, weight = Products(), torch.randn(6, 2)
+    rows = use(rows_of(matrix, products=products))
+    assert torch.allclose(rows @ weight, use(matrix[INDEX]) @ weight, atol=1e-5)
+    assert products.are_enough
+    assert products.width == 2
+    assert torch.allclose(made(rows), use(matrix[INDEX]), atol=1e-6)
+    assert not products.are_enough
+
+
+STEPS = {
+    "pick": lambda x, index, _factor: x.index_select(0, index % x.size(0)),
+    "weigh": lambda x, _index, factor: x * factor[: x.size(0)].view(-1, 1),
+    "divide": lambda x, _index, factor: x / (1 + factor[: x.size(0)].view(-1, 1).square()),
+    "gather": lambda x, index, _factor: scatter(x, index[: x.size(0)], dim_size=5),
+    "mean": lambda x, index, _factor: scatter(x, index[: x.size(0)], dim_size=5, reduce="mean"),
+    "twice": lambda x, _index, _factor: x + x * 2,
+    "rectify": lambda x, _index, _factor: x.relu(),
+    "square": lambda x, _index, _factor: x * x,
+}
+
+
+@given(names=st.lists(st.sampled_from(sorted(STEPS)), max_size=6), seed=st.integers(0, 10**6))
+def test_any_steps_give_the_values_and_gradients_of_ordinary_rows(names: list[str], seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    matrix, weight = torch.randn(4, 6, generator=random).double(), torch.randn(6, 2, generator=random).double()
+    index = torch.randint(5, (5,), generator=random)
+    values, gradients = [], []
+    for shared in (True, False):
+        factor = torch.linspace(-1, 2, 5, dtype=torch.double).requires_grad_()
+        start = rows_of(matrix).watched() if shared else matrix[INDEX].requires_grad_()
+        x = start
+        for name in names:
+            x = STEPS[name](x, index, factor)
+        values.append(torch.tanh(x @ weight) + x.sum() * 0.1 if seed % 2 else torch.tanh(x @ weight))
+        if shared:
+            leaves = [product for product, _ in start.source.leaves]
+            leaves += [start.source.leaf] if start.source.leaf is not None else []
+            found = torch.autograd.grad(values[0].sum(), [factor, *leaves], allow_unused=True)
+            products = [(each, used) for each, (_, used) in zip(found[1:], start.source.leaves, strict=False)]
+            rows = found[-1] if start.source.leaf is not None else None
+            gradients.append((found[0], FeatureGradient(rows_of(matrix), rows, products).made()))
+        else:
+            gradients.append(torch.autograd.grad(values[1].sum(), [factor, start], allow_unused=True))
+    assert torch.allclose(*values)
+    for shared_gradient, expected in zip(*gradients, strict=True):
+        nothing = torch.zeros(())
+        assert torch.allclose(*(nothing if each is None else each for each in (shared_gradient, expected)))
+
+
+class One(torch.nn.Module):
+    """One layer of any kind."""
+
+    def __init__(self, layer: MessagePassing) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.layer(x, edge_index)
+
+
+MODELS = {
+    "GCN": (lambda: GCN(6, 8, num_layers=2, out_channels=3), True),
+    "GAT": (lambda: GAT(6, 8, num_layers=2, out_channels=3), True),
+    "GIN": (lambda: GIN(6, 8, num_layers=2, out_channels=3, train_eps=True), True),
+    "GraphSAGE": (lambda: GraphSAGE(6, 8, num_layers=2, out_channels=3), True),
+    "GATv2": (lambda: One(GATv2Conv(6, 3)), True),
+    "Transformer": (lambda: One(TransformerConv(6, 3)), True),
+    "GraphConv": (lambda: One(GraphConv(6, 3)), True),
+    "LEConv": (lambda: One(LEConv(6, 3)), True),
+    "SGConv": (lambda: One(SGConv(6, 3, K=2)), True),
+    "TAGConv": (lambda: One(TAGConv(6, 3, K=2)), True),
+    "ChebConv": (lambda: One(ChebConv(6, 3, K=2)), True),
+    "largest": (lambda: One(SAGEConv(6, 3, aggr="max")), False),
+    "PNA": (lambda: One(PNAConv(6, 3, ["mean", "std"], ["identity"], deg=torch.tensor([0, 4, 1]))), False),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_and_their_gradients(matrix: torch.Tensor, name: str) -> None:
+    torch.manual_seed(0)
+    build, enough = MODELS[name]
+    model, products, found = build().eval(), Products(), []
+    rows = rows_of(matrix, products=products)
+    edges = EDGES[:, :6] if name == "ChebConv" else EDGES  # it takes self-loops away
+    for x in (rows, matrix[INDEX]):
+        outputs: list[torch.Tensor] = []
+
+        def objective(output: torch.Tensor, outputs: list[torch.Tensor] = outputs) -> torch.Tensor:
+            outputs.append(output.detach())
+            return output.square().sum()
+
+        of_edges, of_features = input_gradients_of(model, objective, x, edges)
+        mask = torch.linspace(0, 1, edges.size(1))
+        found.append((outputs[0], of_edges, of_features.made(), masked_output(model, mask, x, edges)))
+    for shared, expected in zip(*found, strict=True):
+        assert type(shared) is torch.Tensor
+        assert torch.allclose(shared, expected, atol=1e-4, rtol=1e-4)
+    assert products.are_enough == enough
+
+
+class Still(torch.nn.Module):
+    """Features that no gradient is to flow into."""
+
+    def __init__(self, gnn: torch.nn.Module, how: str) -> None:
+        super().__init__()
+        self.gnn, self.how = gnn, how
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        if self.how == "detached":
+            return self.gnn(x.detach(), edge_index)
+        with torch.no_grad():
+            x = x * 2
+        return self.gnn(x, edge_index)
+
+
+@pytest.mark.parametrize("how", ["detached", "no_grad"])
+@pytest.mark.parametrize("kind", [GCN, GIN])
+def test_gradients_stop_where_a_model_stops_them(matrix: torch.Tensor, how: str, kind: type) -> None:
+    model = Still(kind(6, 8, num_layers=2, out_channels=3), how).eval()
+    for x in (rows_of(matrix), matrix[INDEX]):
+        edges, features = input_gradients_of(model, lambda output: output.sum(), x, EDGES)
+        assert edges.abs().sum() > 0
+        assert torch.equal(features.made(), torch.zeros(5, 6))
+        assert torch.equal(features.times_input_of_parts(torch.zeros(5, dtype=torch.long), 1), torch.zeros(1, 6))
+
+
+@given(num_nodes=st.integers(0, 40), num_parts=st.integers(1, 5), width=st.integers(1, 30), seed=st.integers(0, 999))
+def test_gradient_times_input_adds_up_over_parts(num_nodes: int, num_parts: int, width: int, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(7, width, generator=random).double()
+    index, part = (torch.randint(most, (num_nodes,), generator=random) for most in (7, num_parts))
+    weight = torch.randn(width, 3, generator=random).double()
+    rows = torch.randn(num_nodes, width, generator=random).double()
+    product = torch.randn(num_nodes, 3, generator=random).double()
+    expected = (rows + product @ weight.t()) * matrix[index]
+    for x in (rows_of(matrix, index), matrix[index]):
+        gradient = FeatureGradient(x, rows, [(product, weight)])
+        assert torch.allclose(gradient.times_input(), expected)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gragr_explain.explain._feature_gradient._AT_ONCE", 64)
+            found = gradient.times_input_of_parts(part, num_parts)
+        assert torch.allclose(found, torch.zeros_like(found).index_add_(0, part, expected))
 
 
 class Lister(torch.nn.Module):
@@ -69,7 +253,7 @@ class Lister(torch.nn.Module):
         return self.gnn(x, edge_index) * float(x.detach().numpy().max())
 
 
-def test_models_that_need_the_rows_themselves_are_explained_on_the_whole_graph(matrix: torch.Tensor) -> None:
+def test_models_that_need_the_rows_themselves_are_explained(matrix: torch.Tensor) -> None:
     torch.manual_seed(0)
     model, edge_index = Lister(), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
     found = explainer_for(model)(matrix, edge_index, index=0)
@@ -79,18 +263,25 @@ def test_models_that_need_the_rows_themselves_are_explained_on_the_whole_graph(m
     assert torch.allclose(found.edge_evidence, expected, atol=1e-5)
 
 
-def test_multiplies_once_until_the_weight_changes(matrix: torch.Tensor) -> None:
-    weight, products = torch.ones(6, 2), {}
-    first = SharedRows(matrix, INDEX, products) @ weight
-    SharedRows(matrix, INDEX.flip(0), products) @ weight
-    assert len(products) == 1
+def test_multiplies_once_until_the_weight_changes(matrix: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, products, calls = torch.ones(6, 2), Products(), []
+    matmul = torch.Tensor.__matmul__
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda *args: calls.append(1) or matmul(*args))
+    first = rows_of(matrix, products=products).times(weight)
+    rows_of(matrix, INDEX.flip(0), products).times(weight)
+    assert len(calls) == 1
     weight.mul_(2)
-    assert torch.allclose(SharedRows(matrix, INDEX, products) @ weight, 2 * first)
+    assert torch.allclose(rows_of(matrix, products=products).times(weight), 2 * first)
+    assert len(calls) == 2
 
 
 def test_weights_made_anew_are_not_mistaken_for_old_ones(matrix: torch.Tensor) -> None:
-    rows = SharedRows(matrix, INDEX)
+    rows = rows_of(matrix)
     for number in range(30):
-        assert torch.allclose(
-            rows @ torch.full((6, 2), float(number)), matrix[INDEX] @ torch.full((6, 2), float(number))
-        )
+        weight = torch.full((6, 2), float(number))
+        assert torch.allclose(rows @ weight, matrix[INDEX] @ weight)
+
+
+def test_says_so_where_rows_that_are_not_made_are_used_behind_its_back(matrix: torch.Tensor) -> None:
+    with pytest.raises(TypeError, match="not made"), torch._C.DisableTorchFunctionSubclass():
+        rows_of(matrix).relu()
