@@ -57,7 +57,7 @@ class SharedRows(Tensor):
 
     def watched(self) -> SharedRows:
         """The same rows, with gradients with respect to them."""
-        return SharedRows(Watched(self), None, lambda rows: rows, self.size(0))
+        return SharedRows(Watched(self), torch.arange(self.size(0), device=self.device))
 
     def made(self) -> Tensor:
         """The rows as an ordinary tensor."""
@@ -70,6 +70,8 @@ class SharedRows(Tensor):
 
     def times(self, weight: Tensor) -> Tensor:
         """Their product with a weight of shape ``[num_columns, num_outputs]``."""
+        if self.picked is None and weight.size(1) > self.size(1):
+            return self.made() @ weight  # what is done to rows is done to fewer columns
         return self.function(self.source.times(weight))
 
     def at(self, index: Tensor) -> SharedRows:

@@ -107,6 +107,15 @@ def test_is_not_made_for_what_products_are_enough_for(matrix: torch.Tensor, use)
     assert not products.are_enough
 
 
+def test_is_made_where_products_are_wider_than_what_is_done_to_rows(matrix: torch.Tensor) -> None:
+    products, weight = Products(), torch.randn(6, 7)
+    rows = rows_of(matrix, products=products)
+    assert torch.allclose(rows @ weight, matrix[INDEX] @ weight, atol=1e-5)
+    assert products.are_enough
+    assert torch.allclose((rows * COLUMN) @ weight, (matrix[INDEX] * COLUMN) @ weight, atol=1e-5)
+    assert not products.are_enough
+
+
 STEPS = {
     "pick": lambda x, index, _factor: x.index_select(0, index % x.size(0)),
     "weigh": lambda x, _index, factor: x * factor[: x.size(0)].view(-1, 1),
@@ -159,10 +168,10 @@ class One(torch.nn.Module):
 
 
 MODELS = {
-    "GCN": (lambda: GCN(6, 8, num_layers=2, out_channels=3), True),
-    "GAT": (lambda: GAT(6, 8, num_layers=2, out_channels=3), True),
-    "GIN": (lambda: GIN(6, 8, num_layers=2, out_channels=3, train_eps=True), True),
-    "GraphSAGE": (lambda: GraphSAGE(6, 8, num_layers=2, out_channels=3), True),
+    "GCN": (lambda: GCN(6, 4, num_layers=2, out_channels=3), True),
+    "GAT": (lambda: GAT(6, 4, num_layers=2, out_channels=3), True),
+    "GIN": (lambda: GIN(6, 4, num_layers=2, out_channels=3, train_eps=True), True),
+    "GraphSAGE": (lambda: GraphSAGE(6, 4, num_layers=2, out_channels=3), True),
     "GATv2": (lambda: One(GATv2Conv(6, 3)), True),
     "Transformer": (lambda: One(TransformerConv(6, 3)), True),
     "GraphConv": (lambda: One(GraphConv(6, 3)), True),
