@@ -26,6 +26,9 @@ _ROUNDING = 100
 """How many units in the last place of the largest output count as no difference."""
 
 
+_REFUSALS = GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError
+
+
 class Inputs(NamedTuple):
     """What a model is called with."""
 
@@ -65,7 +68,7 @@ class NodeParts:
     """
 
     def __init__(self, model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> None:
-        with torch.no_grad(), layer_outputs(model) as outputs:
+        with torch.no_grad(), listening(model) as calls, layer_outputs(model) as outputs:
             self._output = model(x, edge_index, **arguments)
         last = outputs[-1] if outputs else None
         self._last_layer = last if last is not None and last.shape[:1] == x.shape[:1] else None
@@ -75,12 +78,13 @@ class NodeParts:
         )
         self._num_calls = len(outputs)
         self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments))
-        self._can_share, self._products = x.dim() == 2 and x.is_floating_point(), Products()
-        nodes = torch.arange(x.size(0), device=x.device)
-        rows = SharedRows(Source(x, self._products), nodes) if self._can_share else x
-        with torch.no_grad(), listening(model) as calls:
-            model(rows, edge_index, **arguments)
-        self.footprint = Footprint.measured(calls, rows, edge_index.size(1))
+        self._products = Products()
+        footprint = None
+        if x.dim() == 2 and x.is_floating_point():
+            every = torch.arange(x.size(0), device=x.device)
+            footprint = _footprint(model, SharedRows(Source(x, self._products), every), edge_index, arguments)
+        self._can_share = footprint is not None
+        self.footprint = footprint or Footprint.measured(calls, x, edge_index.size(1))
 
     def gradients(
         self,
@@ -133,7 +137,7 @@ class NodeParts:
                 found = input_gradients_of(model, noted, union.x, union.edge_index, **union.arguments)
         except torch.OutOfMemoryError:
             raise
-        except (GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError):
+        except _REFUSALS:
             return None  # no graph that this model can take
         nodes = part.ego.node[part.ego.centre]
         away = difference(outputs[0].detach(), self._output[nodes], self._typical[0])
@@ -164,6 +168,18 @@ class NodeParts:
             edge_part=ego.edge_graph,
         )
         return Part(ego, union, is_whole)
+
+
+def _footprint(model: nn.Module, rows: SharedRows, edge_index: Tensor, arguments: dict[str, Any]) -> Footprint | None:
+    """What a model takes with rows that are shared; ``None`` where it does not take them."""
+    try:
+        with torch.no_grad(), listening(model) as calls:
+            model(rows, edge_index, **arguments)
+    except torch.OutOfMemoryError:
+        raise
+    except _REFUSALS:
+        return None
+    return Footprint.measured(calls, rows, edge_index.size(1))
 
 
 def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:

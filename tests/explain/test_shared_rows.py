@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 from gnns import explainer_for
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.nn.conv import (
     ChebConv,
@@ -23,6 +26,7 @@ from torch_geometric.nn.conv import (
 )
 from torch_geometric.utils import scatter
 
+from gragr_explain import explain_many
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import input_gradients_of
 from gragr_explain.explain._products import Products, Source
@@ -270,6 +274,43 @@ def test_models_that_need_the_rows_themselves_are_explained(matrix: torch.Tensor
     p = masked_output(model, mask, matrix, edge_index)[0].softmax(-1).max()
     expected = torch.autograd.grad(p.log(), mask)[0]
     assert torch.allclose(found.edge_evidence, expected, atol=1e-5)
+
+
+class Compiled(torch.nn.Module):
+    """Begins with a compiled layer, or with one that looks behind a tensor's back, as extensions in C++ may."""
+
+    def __init__(self, behind_its_back: bool) -> None:
+        super().__init__()
+        layers = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Tanh())
+        self.first = layers if behind_its_back else torch.jit.script(layers)
+        self.behind_its_back = behind_its_back
+        self.gnn = GCN(6, 8, num_layers=2, out_channels=3)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        with torch._C.DisableTorchFunctionSubclass() if self.behind_its_back else nullcontext():
+            x = self.first(x)
+        return self.gnn(x, edge_index)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.parametrize("behind_its_back", [False, True])
+def test_models_that_need_made_rows_are_explained(matrix: torch.Tensor, behind_its_back: bool) -> None:
+    torch.manual_seed(0)
+    model = Compiled(behind_its_back).eval()
+    if behind_its_back:
+        with pytest.raises(TypeError, match="not made"):
+            model(rows_of(matrix), EDGES)
+    data = Data(x=matrix[INDEX], edge_index=EDGES)
+    found = explain_many(explainer_for(model), data, progress=False)
+    for node in range(5):
+        one = explainer_for(model)(data.x, EDGES, index=node)
+        _, gradient = input_gradients_of(
+            model, lambda output, node=node: output[node].log_softmax(-1).max(), data.x, EDGES
+        )
+        assert torch.allclose(one.node_evidence, gradient.times_input(), atol=1e-5)
+        assert [column for column, _ in found.features[node]] == one.node_evidence.sum(0).argsort(
+            descending=True
+        ).tolist()[: len(found.features[node])]
 
 
 def test_multiplies_once_until_the_weight_changes(matrix: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
