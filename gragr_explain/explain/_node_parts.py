@@ -26,6 +26,9 @@ _ROUNDING = 100
 """How many units in the last place of the largest output count as no difference."""
 
 
+_ROUNDING_OF_GRADIENTS = 10_000
+"""The same of the largest gradient, in which the rounding of all layers adds up."""
+
 _REFUSALS = GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError
 
 
@@ -58,7 +61,8 @@ class NodeParts:
     The smallest way of cutting that a model allows is found by trying: what it says of the nodes must stay as it was
     on the whole graph, in its output and in that of its last layer (where it is certain, probabilities hardly move).
 
-    What is kept holds neither the model nor its inputs; each call must be with the same.
+    What is kept holds neither the model nor its features, but weights that these were multiplied with, and weights of
+    edges; each call must be with the same model and inputs.
 
     Args:
         model: The model, in evaluation mode.
@@ -78,13 +82,13 @@ class NodeParts:
         )
         self._num_calls = len(outputs)
         self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments))
-        self._products = Products()
-        footprint = None
+        self._products, shared = Products(), None
+        self._of_made_rows = Footprint.measured(calls, x, edge_index.size(1))
         if x.dim() == 2 and x.is_floating_point():
-            every = torch.arange(x.size(0), device=x.device)
-            footprint = _footprint(model, SharedRows(Source(x, self._products), every), edge_index, arguments)
-        self._can_share = footprint is not None
-        self.footprint = footprint or Footprint.measured(calls, x, edge_index.size(1))
+            rows = SharedRows(Source(x, self._products), torch.arange(x.size(0), device=x.device))
+            shared = _footprint_of(model, rows, edge_index, arguments, self._output, self._typical[0])
+        self._can_share, self._has_shared = shared is not None, False
+        self.footprint = shared or self._of_made_rows
 
     def gradients(
         self,
@@ -113,9 +117,12 @@ class NodeParts:
             num_edges = torch.bincount(ego.edge_graph, minlength=ego.num_graphs)
             part = self._part(inputs, ego.first(self.footprint.parts_within(memory, num_nodes, num_edges)))
             found = self._gradients(model, part, objective)
-            if found is not None:
+            if found is None:
+                self._ways.pop(0)
+            elif self._shares_well(model, part, objective, *found):
                 return part, *found
-            self._ways.pop(0)
+            else:
+                self._can_share, self.footprint = False, self._of_made_rows
         part = self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
         union = part.union
         return part, *input_gradients_of(
@@ -146,6 +153,25 @@ class NodeParts:
             away = max(away, difference(last, self._last_layer[nodes], self._typical[1]))
         return found if away <= (_ROUNDING if len(self._ways) > 1 else 10 * _ROUNDING) else None
 
+    def _shares_well(
+        self,
+        model: nn.Module,
+        part: Part,
+        objective: Callable[[Tensor], Tensor],
+        of_edges: Tensor,
+        of_features: FeatureGradient,
+    ) -> bool:
+        """Whether rows that are made have the same gradients, which is tried once."""
+        union, rows = part.union, part.union.x
+        if self._has_shared or not isinstance(rows, SharedRows):
+            return True
+        self._has_shared = True
+        expected_of_edges, expected = input_gradients_of(
+            model, lambda output: objective(output[union.wanted]), rows.made(), union.edge_index, **union.arguments
+        )
+        pairs = (of_edges, expected_of_edges), (of_features.made(), expected.made())
+        return all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
+
     def _part(self, inputs: Inputs, ego: EgoUnion, is_whole: bool = False) -> Part:
         tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
         data = Data.from_dict({"x": inputs.x, "edge_index": inputs.edge_index, **tensors})
@@ -170,16 +196,19 @@ class NodeParts:
         return Part(ego, union, is_whole)
 
 
-def _footprint(model: nn.Module, rows: SharedRows, edge_index: Tensor, arguments: dict[str, Any]) -> Footprint | None:
-    """What a model takes with rows that are shared; ``None`` where it does not take them."""
+def _footprint_of(
+    model: nn.Module, rows: SharedRows, edge_index: Tensor, arguments: dict[str, Any], output: Tensor, typical: float
+) -> Footprint | None:
+    """What a model takes with rows that are shared; ``None`` where it does not take them, or says something else."""
     try:
         with torch.no_grad(), listening(model) as calls:
-            model(rows, edge_index, **arguments)
+            found = model(rows, edge_index, **arguments)
     except torch.OutOfMemoryError:
         raise
     except _REFUSALS:
         return None
-    return Footprint.measured(calls, rows, edge_index.size(1))
+    is_same = isinstance(found, Tensor) and difference(found, output, typical) <= 10 * _ROUNDING
+    return Footprint.measured(calls, rows, edge_index.size(1)) if is_same else None
 
 
 def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:

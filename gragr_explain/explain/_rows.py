@@ -12,6 +12,8 @@ from torch.utils._pytree import tree_map
 
 from gragr_explain.explain._products import Source
 
+_MOST_STEPS = 32
+
 Step = Callable[[Tensor], Tensor]
 """Something done to rows that may as well be done to their products with a weight: picking, weighing, adding up."""
 
@@ -29,6 +31,7 @@ class SharedRows(Tensor):
         picked: Which rows of the source they are, ``[num_rows]``; ``None`` for what is more than picked.
         function: How they are made of those of the source, where they are more than picked.
         num_rows: How many they are then.
+        num_steps: How many steps that takes.
 
     Example:
         >>> from gragr_explain.explain._products import Products
@@ -41,14 +44,20 @@ class SharedRows(Tensor):
     source: Source
     picked: Tensor | None
     function: Step
+    num_steps: int
 
     @staticmethod
     def __new__(
-        cls, source: Source, picked: Tensor | None, function: Step | None = None, num_rows: int = 0
+        cls,
+        source: Source,
+        picked: Tensor | None,
+        function: Step | None = None,
+        num_rows: int = 0,
+        num_steps: int = 1,
     ) -> SharedRows:
         matrix, num_rows = source.matrix, num_rows if picked is None else picked.numel()
         rows = Tensor._make_wrapper_subclass(cls, (num_rows, matrix.size(1)), dtype=matrix.dtype, device=matrix.device)
-        rows.source, rows.picked = source, picked
+        rows.source, rows.picked, rows.num_steps = source, picked, num_steps
         rows.function = _picking(picked) if function is None else function
         return rows
 
@@ -76,18 +85,19 @@ class SharedRows(Tensor):
 
     def at(self, index: Tensor) -> SharedRows:
         """Some of the rows, ``[num_kept]``."""
-        if self.picked is not None:
+        if self.picked is not None and (torch.is_grad_enabled() or not isinstance(self.source, Watched)):
             return SharedRows(self.source, self.picked.index_select(0, index))
         return self.then(lambda rows: rows.index_select(0, index), index.numel())
 
     def then(self, step: Step, num_rows: int) -> SharedRows:
         """The rows after a step, ``[num_rows]``."""
-        before, after = self.function, step if torch.is_grad_enabled() else torch.no_grad()(step)
-        return SharedRows(self.source, None, lambda every: after(before(every)), num_rows)
+        before, after = self.function, _as_now(step)
+        return SharedRows(self.source, None, lambda every: after(before(every)), num_rows, self.num_steps + 1)
 
     def plus(self, other: SharedRows) -> SharedRows:
         """The sum with as many rows that are made of the same source."""
-        return SharedRows(self.source, None, lambda every: self.function(every) + other.function(every), self.size(0))
+        both = _as_now(lambda every: self.function(every) + other.function(every))
+        return SharedRows(self.source, None, both, self.size(0), self.num_steps + other.num_steps)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"{type(self).__name__}({list(self.shape)})"
@@ -107,6 +117,11 @@ class SharedRows(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, *_args: Any, **_kwargs: Any) -> Any:  # type: ignore[override]
         raise TypeError(f"{func} was called with rows that are not made")
+
+
+def _as_now(step: Step) -> Step:
+    """A step without gradients where there are none now."""
+    return step if torch.is_grad_enabled() else torch.no_grad()(step)
 
 
 def _picking(index: Tensor | None) -> Step:
@@ -176,9 +191,15 @@ def _linear(input: Any, weight: Any, bias: Tensor | None = None) -> Any:
 
 def _matmul(input: Any, other: Any, **options: Any) -> Any:
     plain = isinstance(input, SharedRows) and not isinstance(other, SharedRows) and other.dim() == 2
-    if not plain or options or torch.is_autocast_enabled(input.device.type):
+    if not plain or options or _is_computed(other) or torch.is_autocast_enabled(input.device.type):
         return NotImplemented
     return input.times(other)
+
+
+def _is_computed(weight: Tensor) -> bool:
+    """Whether gradients flow through a weight to what it was computed from; a parameter may be turned or cut."""
+    view_of = weight._base if weight._is_view() else None
+    return weight.grad_fn is not None and not (view_of is not None and view_of.is_leaf)
 
 
 def _index_select(input: Any, dim: int, index: Tensor, **options: Any) -> Any:
@@ -189,6 +210,8 @@ def _cat(tensors: Any, dim: int = 0, **options: Any) -> Any:
     picked = []
     for rows in tensors:
         if not isinstance(rows, SharedRows) or rows.picked is None or rows.source is not tensors[0].source:
+            return NotImplemented
+        if isinstance(rows.source, Watched) and not torch.is_grad_enabled():
             return NotImplemented
         picked.append(rows.picked)
     return NotImplemented if options or dim not in (0, -2) else SharedRows(tensors[0].source, torch.cat(picked))
@@ -214,7 +237,8 @@ def _factor_of(rows: SharedRows, factor: Any) -> Any:
     if factor.numel() == 1 and factor.dim() <= 2:
         return factor.reshape(())
     same_in_a_row = factor.dim() == 2 and (factor.size(1) == 1 or factor.stride(1) == 0)
-    return factor[:, :1] if same_in_a_row and factor.size(0) == rows.size(0) else None
+    fits = same_in_a_row and factor.size(0) == rows.size(0) and factor.size(1) in (1, rows.size(1))
+    return factor[:, :1] if fits else None
 
 
 def _add(input: Any, other: Any, **options: Any) -> Any:
@@ -222,7 +246,8 @@ def _add(input: Any, other: Any, **options: Any) -> Any:
         return NotImplemented
     if input.source is not other.source or input.shape != other.shape:
         return NotImplemented
-    return input.plus(other)
+    # both sides take all of their steps again: where sums are added to sums, that soon is too many
+    return input.plus(other) if input.num_steps + other.num_steps <= _MOST_STEPS else NotImplemented
 
 
 def _new_zeros(input: SharedRows, *size: Any, **options: Any) -> Any:

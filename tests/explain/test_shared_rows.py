@@ -15,6 +15,7 @@ from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.nn.conv import (
     ChebConv,
     GATv2Conv,
+    GCN2Conv,
     GraphConv,
     LEConv,
     MessagePassing,
@@ -29,6 +30,7 @@ from torch_geometric.utils import scatter
 from gragr_explain import explain_many
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import input_gradients_of
+from gragr_explain.explain._node_parts import Inputs, NodeParts
 from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.messages import masked_output
@@ -311,6 +313,98 @@ def test_models_that_need_made_rows_are_explained(matrix: torch.Tensor, behind_i
         assert [column for column, _ in found.features[node]] == one.node_evidence.sum(0).argsort(
             descending=True
         ).tolist()[: len(found.features[node])]
+
+
+class Copied(torch.autograd.Function):
+    """A function with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * gradient
+
+
+def without_gradient(how: str, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return x + x if how == "sum" else x.index_select(0, torch.arange(x.size(0)))
+
+
+def written_into(x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+    sums = x.new_zeros(x.size(0), 6)
+    sums.scatter_add_(0, edge_index[1].view(-1, 1).expand(-1, 6), x.index_select(0, edge_index[0]))
+    return sums
+
+
+UNUSUAL = {
+    "weights of its own output": lambda gnn, x, e: torch.tanh(x @ gnn(x, e).repeat(1, 2).sum(0).view(6, 1)) * gnn(x, e),
+    "a function of its own": lambda gnn, x, e: gnn(Copied.apply(x), e),
+    "a sum without gradient": lambda gnn, x, e: gnn(without_gradient("sum", x), e),
+    "rows without gradient": lambda gnn, x, e: gnn(without_gradient("picked", x), e),
+    "sums written into zeros": lambda gnn, x, e: gnn(written_into(x, e), e),
+}
+
+
+class Unusual(torch.nn.Module):
+    def __init__(self, use) -> None:
+        super().__init__()
+        self.use, self.gnn = use, GCN(6, 4, num_layers=2, out_channels=3)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.use(self.gnn, x, edge_index)
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_models_that_do_unusual_things_with_features_have_the_right_gradients(name: str) -> None:
+    torch.manual_seed(0)
+    model, x = Unusual(UNUSUAL[name]).eval(), torch.randn(5, 6)
+    for node in range(5):
+        one = explainer_for(model)(x, EDGES, index=node)
+        of_edges, of_features = input_gradients_of(
+            model, lambda output, node=node: output[node].log_softmax(-1).max(), x, EDGES
+        )
+        assert torch.allclose(one.edge_evidence, of_edges, atol=1e-5)
+        assert torch.allclose(one.node_evidence, of_features.times_input(), atol=1e-5)
+
+
+class Initial(torch.nn.Module):
+    """A layer that writes into sums of features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = GCN2Conv(6, 0.3), GCN(6, 4, num_layers=1, out_channels=3)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x, x, edge_index).relu(), edge_index)
+
+
+def test_models_that_write_into_rows_are_explained_in_batches(matrix: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model, x = Initial().eval(), matrix[INDEX]
+    parts = NodeParts(model, x, EDGES, {})
+    goal = lambda output: output.log_softmax(-1).max(-1).values.sum()  # noqa: E731
+    part, of_edges, _ = parts.gradients(model, Inputs(x, EDGES, {}), torch.arange(5), 2**20, goal)
+    assert not part.is_whole
+    assert not isinstance(part.union.x, SharedRows)
+    expected, _ = input_gradients_of(model, goal, x, EDGES)
+    found = torch.zeros(EDGES.size(1)).index_add_(0, part.ego.edge, of_edges)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_sums_of_sums_are_not_computed_over_and_over(matrix: torch.Tensor) -> None:
+    x, shared = rows_of(matrix), []
+    for _ in range(30):
+        x = x + scatter(x.index_select(0, EDGES[0]), EDGES[1], dim_size=5) * 0.1
+        shared.append(isinstance(x, SharedRows))
+    assert shared[0]
+    assert not shared[-1]
+
+
+def test_factors_are_one_column_or_as_wide_as_the_rows() -> None:
+    rows = rows_of(torch.ones(4, 1), torch.arange(4))
+    assert (rows * torch.ones(4, 1).expand(4, 5)).shape == (4, 5)
 
 
 def test_multiplies_once_until_the_weight_changes(matrix: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
