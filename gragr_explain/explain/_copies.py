@@ -19,6 +19,9 @@ from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import message_passing_layers
 from gragr_explain.messages import mask_dtype, masked_output
 
+REFUSALS = GragrError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError
+"""What a model raises for a graph that it cannot take."""
+
 
 @dataclass(frozen=True)
 class Computation:
@@ -164,7 +167,7 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
     try:
         with listening(model) as calls:
             found = part.copies(2).run(model, torch.cat([ones, none]))
-    except (GragrError, RuntimeError, IndexError, TypeError, ValueError):  # not a graph that this model can take
+    except REFUSALS:
         return None
     scale = 1000 * torch.finfo(found.dtype).eps
     agree = found.shape == expected.shape and torch.allclose(

@@ -19,7 +19,7 @@ from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
 from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
-from gragr_explain.explain._found import Found, FoundInParts
+from gragr_explain.explain._found import FoundInGraph, FoundInParts
 from gragr_explain.explain._gradients import input_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._memo import Memo
@@ -340,7 +340,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
         changed = changes(trials, support, shared.prediction[part.ego.node[part.ego.centre]])
-        return FoundInParts(part, edges, features, mask, support, changed)
+        return FoundInParts(edges, mask, support, changed, part, features)
 
     def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int | None) -> UnionTrials:
         """Several outputs, each with a part of the graph of its own, under masks of their edges.
@@ -390,7 +390,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         chosen: Tensor | None,
         shared: ModelContext,
         kwargs: dict[str, Any],
-    ) -> Found:
+    ) -> FoundInGraph:
         """The evidence for some outputs, added up, on the whole graph."""
         wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
         edges, features = input_gradients(
@@ -400,7 +400,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges = edges if factor is None else edges * factor
         if wanted.numel() != 1:
             mask = use_mask(edges.abs(), shared.messages) if self.evidence == "uses" else support_mask(edges)
-            return Found(edges, features * x, mask, self.supporting(mask, edges), [None] * wanted.numel())
+            return FoundInGraph(edges, mask, self.supporting(mask, edges), [None] * wanted.numel(), features * x)
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
         union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
@@ -412,7 +412,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         trials = self.trials(model, union, target[wanted], at_once)
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
-        return Found(edges, features * x, mask, support, changes(trials, support, shared.prediction[wanted]))
+        changed = changes(trials, support, shared.prediction[wanted])
+        return FoundInGraph(edges, mask, support, changed, features * x)
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)
@@ -424,7 +425,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
         return shared.attention[edges] ** self.history_weight
 
     def _rationales(
-        self, chosen: Tensor | None, target: Tensor, shared: ModelContext, found: Found, change: ChangeFact | None
+        self,
+        chosen: Tensor | None,
+        target: Tensor,
+        shared: ModelContext,
+        found: FoundInGraph,
+        change: ChangeFact | None,
     ) -> list[Rationale]:
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()

@@ -30,6 +30,11 @@ class FeatureGradient:
     gradient: Tensor | None = None
     products: Sequence[tuple[Tensor, Tensor]] = ()
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether the number does not depend on the features."""
+        return self.gradient is None and not self.products
+
     def made(self) -> Tensor:
         """The gradients, ``[num_nodes, *]``."""
         return self._of(slice(None))
@@ -47,9 +52,9 @@ class FeatureGradient:
         """
         width = self.x.shape[1:].numel()
         total = torch.zeros(num_parts, width, dtype=mask_dtype(self.x), device=self.x.device)
-        if self.gradient is None and not self.products:
+        if self.is_zero or width == 0:
             return total
-        step = max(1, _AT_ONCE // max(width, 1))
+        step = max(1, _AT_ONCE // width)
         for start in range(0, part.numel(), step):
             nodes = slice(start, start + step)
             total.index_add_(0, part[nodes], self._times_input(nodes).reshape(-1, width))
@@ -57,14 +62,14 @@ class FeatureGradient:
 
     def _times_input(self, nodes: slice) -> Tensor:
         gradient = self._of(nodes)
-        if self.gradient is None and not self.products:
+        if self.is_zero:
             return gradient
         return gradient * (self.x.some(nodes) if isinstance(self.x, SharedRows) else self.x[nodes])
 
     def _of(self, nodes: slice) -> Tensor:
+        if self.is_zero:
+            return torch.zeros(self.x.shape, dtype=mask_dtype(self.x), device=self.x.device)[nodes]
         parts = [gradient[nodes] @ weight.t() for gradient, weight in self.products]
         if self.gradient is not None:
             parts.append(self.gradient[nodes])
-        if not parts:
-            return torch.zeros(self.x.shape, dtype=mask_dtype(self.x), device=self.x.device)[nodes]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]

@@ -39,7 +39,7 @@ def input_gradients(
     Raises:
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
     """
-    edges, features = input_gradients_of(model, objective, x, edge_index, **kwargs)
+    edges, features = gradients_at_ones(model, objective, x, edge_index, kwargs)
     return edges, features.made()
 
 
@@ -78,37 +78,27 @@ def layer_gradients(
         >>> edges.shape, features.shape
         (torch.Size([2, 2]), torch.Size([3, 2]))
     """
-    shape = (len(maskable_layers(model)), edge_index.size(1))
-    edges, features = _gradients_at_one(model, objective, x, edge_index, shape, kwargs)
+    edges, features = gradients_at_ones(model, objective, x, edge_index, kwargs, by_layer=True)
     return edges, features.made()
 
 
-def input_gradients_of(
+def gradients_at_ones(
     model: nn.Module,
     objective: Callable[[Tensor], Tensor],
     x: Tensor,
     edge_index: Tensor,
-    **kwargs: Any,
+    arguments: dict[str, Any],
+    *,
+    by_layer: bool = False,
 ) -> tuple[Tensor, FeatureGradient]:
-    """Those of :func:`input_gradients`, where the gradients of features need not all be made."""
-    return _gradients_at_one(model, objective, x, edge_index, (edge_index.size(1),), kwargs)
-
-
-def _gradients_at_one(
-    model: nn.Module,
-    objective: Callable[[Tensor], Tensor],
-    x: Tensor,
-    edge_index: Tensor,
-    shape: tuple[int, ...],
-    kwargs: dict[str, Any],
-) -> tuple[Tensor, FeatureGradient]:
-    """The gradients with respect to a mask of ones of some shape, and to the features."""
-    dtype = mask_dtype(x)
+    """Those of :func:`input_gradients` or :func:`layer_gradients`, of features made only as far as they are wanted."""
+    dtype, num_edges = mask_dtype(x), edge_index.size(1)
+    shape = (len(maskable_layers(model)), num_edges) if by_layer else (num_edges,)
     with torch.enable_grad():
         edge_mask = torch.ones(shape, dtype=dtype, device=x.device, requires_grad=True)
         inputs = x.watched() if isinstance(x, SharedRows) else x.detach().requires_grad_(x.is_floating_point())
         source = inputs.source if isinstance(inputs, SharedRows) else None
-        scalar = objective(masked_output(model, edge_mask, inputs, edge_index, **kwargs))
+        scalar = objective(masked_output(model, edge_mask, inputs, edge_index, **arguments))
         if not scalar.requires_grad:
             return torch.zeros_like(edge_mask).detach(), FeatureGradient(x)
         leaf, leaves = (source.leaf, source.leaves) if isinstance(source, Watched) else (inputs, [])

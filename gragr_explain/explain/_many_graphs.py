@@ -23,10 +23,11 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.explain._change import changes as measure_changes
-from gragr_explain.explain._copies import listening, messages_of_a_copy
+from gragr_explain.explain._copies import REFUSALS, listening, messages_of_a_copy
 from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
+from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._objective import confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
@@ -138,7 +139,6 @@ class _Job:
     def run(self, numbers: list[int], top_edges: int, top_features: int, memory_mb: int) -> Iterator[_Batch]:
         """What is found of each graph, batch by batch."""
         at_once, start = _AT_MOST_AT_ONCE if self.takes_batch else 1, 0
-        features_too = self.explainer.node_mask_type is not None
         while start < len(numbers):
             graphs = [self.graphs[number] for number in numbers[start : start + at_once]]
             num_nodes = torch.tensor([graph.x.size(0) for graph in graphs])
@@ -149,17 +149,17 @@ class _Job:
             if evidence is None:
                 at_once = 1
                 continue
-            edge_evidence, feature_evidence, output = evidence
+            edge_evidence, gradient, output = evidence
             at_once_masked = self._at_once(union, output, memory_mb)
             edge_mask, changed = self._mask(graphs, union, edge_evidence, output, at_once_masked)
             first_node = torch.searchsorted(union.node_part, union.wanted)
             messages = message_edges(self.explainer.model, union.edge_index) - first_node[union.edge_part]
-            yield _Batch(
-                output,
-                strongest_edges(edge_mask, messages, union.edge_part, len(graphs), top_edges),
-                strongest_features(feature_evidence, top_features) if features_too else [[] for _ in graphs],
-                changed,
-            )
+            edges = strongest_edges(edge_mask, messages, union.edge_part, len(graphs), top_edges)
+            features: list[list[Feature]] = [[] for _ in graphs]
+            if self.explainer.node_mask_type is not None:
+                of_graphs = gradient.times_input_of_parts(union.node_part, union.num_parts)
+                features = strongest_features(of_graphs, top_features)
+            yield _Batch(output, edges, features, changed)
             start += len(graphs)
 
     @torch.no_grad()
@@ -169,7 +169,7 @@ class _Job:
             return None
         return self.footprint.masks_within(memory_mb * 2**19, union)
 
-    def _evidence(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor]:
+    def _evidence(self, graphs: list[Data], union: Union) -> tuple[Tensor, FeatureGradient, Tensor]:
         return union_evidence(self.explainer, union, self._labels(graphs))
 
     def _mask(
@@ -190,7 +190,7 @@ class _Job:
             return None
         return torch.cat([graph.y.reshape(-1) for graph in graphs])
 
-    def _evidence_together(self, graphs: list[Data], union: Union) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _evidence_together(self, graphs: list[Data], union: Union) -> tuple[Tensor, FeatureGradient, Tensor] | None:
         """The same for several graphs, where none of them changes what the model says of the others.
 
         What is said of them must stay the same in two smaller batches, of the smaller graphs and of the larger.
@@ -205,7 +205,7 @@ class _Job:
                     found = self.explainer.model(half.x, half.edge_index, **half.arguments)
                 if difference(found, output[rows], typical) > _ROUNDING:
                     return None
-        except (GragrError, RuntimeError, IndexError, TypeError, ValueError):  # no batch that this model can take
+        except REFUSALS:  # no batch that this model can take
             return None
         return evidence
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import GragrError
-from gragr_explain.explain._copies import listening
+from gragr_explain.explain._copies import REFUSALS, listening
 from gragr_explain.explain._ego import EgoGraphs, EgoUnion
 from gragr_explain.explain._feature_gradient import FeatureGradient
-from gragr_explain.explain._gradients import input_gradients_of
+from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
@@ -25,11 +25,8 @@ from gragr_explain.messages import mask_dtype
 _ROUNDING = 100
 """How many units in the last place of the largest output count as no difference."""
 
-
 _ROUNDING_OF_GRADIENTS = 10_000
 """The same of the largest gradient, in which the rounding of all layers adds up."""
-
-_REFUSALS = GragrError, RuntimeError, IndexError, TypeError, ValueError, AssertionError
 
 
 class Inputs(NamedTuple):
@@ -53,6 +50,14 @@ class Part:
     ego: EgoUnion
     union: Union
     is_whole: bool = False
+
+
+class _Sharing(Enum):
+    """Whether rows that are shared are used in place of made ones."""
+
+    NO = auto()
+    UNTRIED = auto()
+    TRUSTED = auto()
 
 
 class NodeParts:
@@ -87,7 +92,7 @@ class NodeParts:
         if x.dim() == 2 and x.is_floating_point():
             rows = SharedRows(Source(x, self._products), torch.arange(x.size(0), device=x.device))
             shared = _footprint_of(model, rows, edge_index, arguments, self._output, self._typical[0])
-        self._can_share, self._has_shared = shared is not None, False
+        self._sharing = _Sharing.NO if shared is None else _Sharing.UNTRIED
         self.footprint = shared or self._of_made_rows
 
     def gradients(
@@ -119,58 +124,39 @@ class NodeParts:
             found = self._gradients(model, part, objective)
             if found is None:
                 self._ways.pop(0)
-            elif self._shares_well(model, part, objective, *found):
-                return part, *found
-            else:
-                self._can_share, self.footprint = False, self._of_made_rows
+                continue
+            if self._sharing is _Sharing.UNTRIED:
+                self._sharing = _Sharing.TRUSTED if _is_as_made(model, part, objective, *found) else _Sharing.NO
+                if self._sharing is _Sharing.NO:
+                    self.footprint = self._of_made_rows
+                    continue
+            return part, *found
         part = self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
-        union = part.union
-        return part, *input_gradients_of(
-            model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, **union.arguments
-        )
+        return part, *_gradients_of(model, part.union, objective)
 
     def _gradients(
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, FeatureGradient] | None:
         """The gradients, where the model says the same as on the whole graph."""
-        union, outputs = part.union, []
+        outputs: list[Tensor] = []
 
         def noted(output: Tensor) -> Tensor:
-            outputs.append(output[union.wanted])
-            return objective(outputs[0])
+            outputs.append(output)
+            return objective(output)
 
         try:
             with layer_outputs(model) as layers:
-                found = input_gradients_of(model, noted, union.x, union.edge_index, **union.arguments)
+                found = _gradients_of(model, part.union, noted)
         except torch.OutOfMemoryError:
             raise
-        except _REFUSALS:
+        except REFUSALS:
             return None  # no graph that this model can take
         nodes = part.ego.node[part.ego.centre]
         away = difference(outputs[0].detach(), self._output[nodes], self._typical[0])
         if self._last_layer is not None:
-            last = layers[self._num_calls - 1][union.wanted]
+            last = layers[self._num_calls - 1][part.union.wanted]
             away = max(away, difference(last, self._last_layer[nodes], self._typical[1]))
         return found if away <= (_ROUNDING if len(self._ways) > 1 else 10 * _ROUNDING) else None
-
-    def _shares_well(
-        self,
-        model: nn.Module,
-        part: Part,
-        objective: Callable[[Tensor], Tensor],
-        of_edges: Tensor,
-        of_features: FeatureGradient,
-    ) -> bool:
-        """Whether rows that are made have the same gradients, which is tried once."""
-        union, rows = part.union, part.union.x
-        if self._has_shared or not isinstance(rows, SharedRows):
-            return True
-        self._has_shared = True
-        expected_of_edges, expected = input_gradients_of(
-            model, lambda output: objective(output[union.wanted]), rows.made(), union.edge_index, **union.arguments
-        )
-        pairs = (of_edges, expected_of_edges), (of_features.made(), expected.made())
-        return all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
 
     def _part(self, inputs: Inputs, ego: EgoUnion, is_whole: bool = False) -> Part:
         tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
@@ -183,9 +169,9 @@ class NodeParts:
                 arguments[name] = value[ego.node]
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
-        source = Source(inputs.x, self._products)
+        are_made = is_whole or self._sharing is _Sharing.NO
         union = Union(
-            x=SharedRows(source, ego.node) if self._can_share and not is_whole else inputs.x[ego.node],
+            x=inputs.x[ego.node] if are_made else SharedRows(Source(inputs.x, self._products), ego.node),
             edge_index=ego.edge_index,
             arguments=arguments,
             wanted=ego.centre,
@@ -205,10 +191,34 @@ def _footprint_of(
             found = model(rows, edge_index, **arguments)
     except torch.OutOfMemoryError:
         raise
-    except _REFUSALS:
+    except REFUSALS:
         return None
     is_same = isinstance(found, Tensor) and difference(found, output, typical) <= 10 * _ROUNDING
     return Footprint.measured(calls, rows, edge_index.size(1)) if is_same else None
+
+
+def _gradients_of(
+    model: nn.Module, union: Union, objective: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, FeatureGradient]:
+    """The gradients of a number of the outputs that are wanted."""
+    return gradients_at_ones(
+        model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, union.arguments
+    )
+
+
+def _is_as_made(
+    model: nn.Module,
+    part: Part,
+    objective: Callable[[Tensor], Tensor],
+    of_edges: Tensor,
+    of_features: FeatureGradient,
+) -> bool:
+    """Whether gradients that were found with shared rows are those that made ones have."""
+    rows = part.union.x
+    assert isinstance(rows, SharedRows)
+    made_of_edges, made_of_features = _gradients_of(model, replace(part.union, x=rows.made()), objective)
+    pairs = (of_edges, made_of_edges), (of_features.made(), made_of_features.made())
+    return all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
 
 
 def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:
@@ -221,7 +231,7 @@ def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: d
     weight = arguments.get("edge_weight")
     if weight is None:
         weight = x.new_ones(edge_index.size(1), dtype=mask_dtype(x))
-    if forward_arguments(model, Data(edge_weight=weight)):
+    if weight.dim() == 1 and forward_arguments(model, Data(edge_weight=weight)):
         yield EgoGraphs(edge_index, *like, edge_weight=weight, as_loops=True)
         yield EgoGraphs(edge_index, *like, edge_weight=weight)
     yield EgoGraphs(edge_index, *like)

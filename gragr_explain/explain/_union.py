@@ -15,7 +15,8 @@ from torch_geometric.explain import Explainer
 
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.explain._copies import Calls, Computation
-from gragr_explain.explain._gradients import input_gradients_of
+from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._objective import support
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import check_output, message_passing_layers
@@ -65,7 +66,9 @@ class Union(Computation):
         )
 
 
-def union_evidence(explainer: Explainer, union: Union, target: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def union_evidence(
+    explainer: Explainer, union: Union, target: Tensor | None = None
+) -> tuple[Tensor, FeatureGradient, Tensor]:
     """What speaks for each of several predictions, with one backward pass.
 
     Args:
@@ -74,8 +77,8 @@ def union_evidence(explainer: Explainer, union: Union, target: Tensor | None = N
         target: The target of each prediction, ``[num_parts, *]``; what the model predicts if ``None``.
 
     Returns:
-        Signed evidence of the edges, ``[num_edges]``, and of the features of each part, ``[num_parts, num_features]``,
-        and the model's outputs, ``[num_parts, *]``.
+        Signed evidence of the edges, ``[num_edges]``, the gradients of the features, and the model's outputs,
+        ``[num_parts, *]``.
 
     Raises:
         UnsupportedModelError: If the model's output has another number of rows, or edges cannot be masked.
@@ -91,9 +94,8 @@ def union_evidence(explainer: Explainer, union: Union, target: Tensor | None = N
         goal = explainer.get_target(wanted.detach()) if target is None else target
         return support(wanted, goal, explainer.model_config, explainer.explanation_type).sum()
 
-    found = input_gradients_of(explainer.model, objective, union.x, union.edge_index, **union.arguments)
-    edge_evidence, gradient = found
-    return edge_evidence, gradient.times_input_of_parts(union.node_part, union.num_parts), outputs[0]
+    edges, features = gradients_at_ones(explainer.model, objective, union.x, union.edge_index, union.arguments)
+    return edges, features, outputs[0]
 
 
 @dataclass(frozen=True)

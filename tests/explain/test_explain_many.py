@@ -108,6 +108,22 @@ def test_equals_one_at_a_time_with_a_loop_at_every_node(backbone):
         check_same(explainer, data, explain_many(explainer, data, **EVERYTHING))
 
 
+def test_weights_in_a_column_are_weights(cuts):
+    torch.manual_seed(0)
+    model = GCN(3, 6, num_layers=2, out_channels=3).double()
+    data = random_graph(1, 9, 20)
+    data.edge_weight = torch.rand(data.num_edges, dtype=torch.float64) + 0.1
+    explainer = explainer_for(model)
+    expected = explain_many(explainer, data, **EVERYTHING)
+    data.edge_weight = data.edge_weight.view(-1, 1)
+    found = explain_many(explainer, data, **EVERYTHING)
+    assert cuts[-1][0] == "all edges"
+    for row in range(9):
+        assert [edge[:2] for edge in found.edges[row]] == [edge[:2] for edge in expected.edges[row]]
+        weights = [[weight for *_, weight in each] for each in (found.edges[row], expected.edges[row])]
+        assert weights[0] == pytest.approx(weights[1], abs=1e-9)
+
+
 class Flow(nn.Module):
     def __init__(self, flow: str):
         super().__init__()
