@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -132,6 +132,31 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
         for name in _EDGE_ARGUMENTS
         if name in taken and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
     }
+
+
+def check_one_kind(model: nn.Module, graphs: Mapping[str, Data]) -> None:
+    """Check whether graphs, by what they are called, have the same parts as far as a model takes them.
+
+    Raises:
+        InvalidGraphError: If one of them has other parts than the first, or of another width or type.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> first = Data(x=torch.ones(2, 3), edge_index=torch.tensor([[0], [1]]))
+        >>> second = Data(x=torch.ones(2, 4), edge_index=first.edge_index, edge_weight=torch.ones(1))
+        >>> check_one_kind(GCN(3, 2, 1), {"graph 0": first, "graph 1": second})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        gragr_explain.errors.InvalidGraphError: expected graphs of one kind, got graph 0 with x [*, 3] of...
+    """
+    expected = ""
+    for name, graph in graphs.items():
+        parts = {"x": graph.x, **forward_arguments(model, graph)}
+        shapes = {part: ", ".join(["*", *map(str, value.shape[1:])]) for part, value in parts.items()}
+        kind = " and ".join(f"{part} [{shapes[part]}] of {value.dtype}" for part, value in parts.items())
+        expected = expected or kind
+        if kind != expected:
+            first = next(iter(graphs))
+            raise InvalidGraphError(f"expected graphs of one kind, got {first} with {expected}; {name} with {kind}")
 
 
 @contextmanager

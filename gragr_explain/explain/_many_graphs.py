@@ -33,7 +33,7 @@ from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
-from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
+from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
 from gragr_explain.rationale import ChangeFact, NeighbourFact
 
 _AT_MOST_AT_ONCE = 64
@@ -246,21 +246,13 @@ def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, gra
         raise HistoryMismatchError(
             "a gradient history belongs to one graph; use GradientContextExplainer(history=False) to explain many"
         )
-    first, kind = next(iter(graphs)), ""
     for number, graph in graphs.items():
         try:
             check_data(graph)
         except GragrError as error:
             raise type(error)(f"graph {number}: {error}") from error
-        parts = {"x": graph.x, **forward_arguments(explainer.model, graph)}
-        widths = {name: ", ".join(["*", *map(str, part.shape[1:])]) for name, part in parts.items()}
-        this = " and ".join(f"{name} [{width}] of {parts[name].dtype}" for name, width in widths.items())
-        kind = kind or this
-        if this != kind:
-            raise InvalidGraphError(
-                f"expected graphs of one kind, got graph {first} with {kind}; graph {number} with {this}"
-            )
-    x = graphs[first].x
+    check_one_kind(explainer.model, {f"graph {number}": graph for number, graph in graphs.items()})
+    x = next(iter(graphs.values())).x
     if explainer.node_mask_type is not None and not x.is_floating_point():
         raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
     if algorithm.feature_names is not None and len(algorithm.feature_names) < x[0].numel():

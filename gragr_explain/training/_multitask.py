@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.inputs import check_one_kind
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
@@ -86,8 +87,8 @@ def train_multitask(
     - ``"mgda"``, ``"pcgrad"``, ``"cagrad"``, ``"upgrad"``, ``"nash-mtl"``, ``"aligned-mtl"``: TorchJD's aggregators of
       the Jacobian; one backward pass of the encoder per task.
 
-    Batches are drawn once, and their order anew in every epoch. Graphs are moved to the model's device; edge weights
-    and attributes are not used.
+    Batches are drawn once, and their order anew in every epoch. Graphs are moved to the model's device.
+    ``edge_weight`` and ``edge_attr`` are passed to encoders that take them.
 
     Args:
         model: The model.
@@ -139,17 +140,17 @@ def train_multitask(
     check_number("weight_decay", weight_decay, least=0)
     check_number("meta_lr", meta_lr, least=0)
     check_number("tau_cos", tau_cos, within="[-1, 1]")
+    labels = check_graphs(train, model.num_classes, "training")
+    val_labels = [] if val is None else check_graphs(val, model.num_classes, "validation")
+    named = {f"training graph {place}": graph for place, graph in enumerate(train)}
+    named |= {f"validation graph {place}": graph for place, graph in enumerate(val or ())}
+    check_one_kind(model.encoder, named)
+    if val is not None and bool((torch.stack(val_labels) < 0).all()):
+        raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        labels = check_graphs(train, model.num_classes, "training")
-        device = next(model.parameters()).device
-        batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size, device)
-        val_batches = []
-        if val is not None:
-            labels = check_graphs(val, model.num_classes, "validation")
-            if bool((torch.stack(labels) < 0).all()):
-                raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
-            val_batches = collate(val, labels, range(len(val)), max(batch_size, 256), device)
+        batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size, model)
+        val_batches = collate(val or (), val_labels, range(len(val or ())), max(batch_size, 256), model)
         loop = TaskLoop(model, batches, val_batches, lr, weight_decay)
         started = time.perf_counter()
         seeds = _count_seeds(method, num_seeds)
@@ -161,7 +162,7 @@ def train_multitask(
         try:
             if method in ("gragr", "gragr++"):
                 order = torch.randperm(len(val or ())).tolist()
-                judges = [] if val is None else collate(val, labels, order, batch_size, device)
+                judges = collate(val or (), val_labels, order, batch_size, model)
                 balancer = GraGRTasks(
                     loop.model, judges, meta=meta, meta_lr=meta_lr, step_size=lr, tau_cos=tau_cos, correct=correct
                 )

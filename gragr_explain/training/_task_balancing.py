@@ -37,7 +37,7 @@ class Average:
 
     def backward(self, batch: TaskBatch) -> tuple[Tensor, float | None]:
         """One backward pass, whose gradient is divided by the number of tasks where it enters the encoder."""
-        shared = self.model.represent(batch.x, batch.edge_index, batch.batch, batch.num_graphs)
+        shared = batch.represented(self.model)
         leaf = shared.detach().requires_grad_()
         losses = torch.stack(task_losses([head(leaf) for head in self.model.heads], batch))
         if batch.present:

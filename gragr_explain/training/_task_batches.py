@@ -11,7 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gragr_explain.errors import InvalidGraphError
-from gragr_explain.inputs import check_data
+from gragr_explain.inputs import check_data, forward_arguments
+from gragr_explain.training._task_model import MultiTaskModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class TaskBatch:
     Attributes:
         x: Node features of shape ``[num_nodes, num_features]``.
         edge_index: Edges of shape ``[2, num_edges]``.
+        edges: What the encoder takes of the edges, by name: ``edge_weight``, ``edge_attr``.
         batch: The graph of each node, of shape ``[num_nodes]``.
         y: Labels of shape ``[num_tasks, num_graphs]``, -1 where there is none.
         present: The tasks that have a label in this batch.
@@ -28,6 +30,7 @@ class TaskBatch:
 
     x: Tensor
     edge_index: Tensor
+    edges: dict[str, Tensor]
     batch: Tensor
     y: Tensor
     present: tuple[int, ...]
@@ -36,6 +39,14 @@ class TaskBatch:
     def num_graphs(self) -> int:
         """The number of graphs."""
         return self.y.size(1)
+
+    def represented(self, model: MultiTaskModel) -> Tensor:
+        """The shared representation of each graph, of shape ``[num_graphs, channels]``."""
+        return model.represent(self.x, self.edge_index, self.batch, self.num_graphs, **self.edges)
+
+    def logits(self, model: MultiTaskModel) -> list[Tensor]:
+        """The class scores of each task, of shape ``[num_graphs, num_classes]``."""
+        return model(self.x, self.edge_index, self.batch, **self.edges)
 
 
 def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) -> list[Tensor]:
@@ -80,24 +91,22 @@ def collate(
     labels: Sequence[Tensor],
     order: Sequence[int],
     batch_size: int,
-    device: torch.device | None = None,
+    model: MultiTaskModel,
 ) -> list[TaskBatch]:
-    """Put graphs into batches, in the order given, on a device. Edge weights and attributes are left out.
-
-    Raises:
-        InvalidGraphError: If the graphs do not have the same number of features.
-    """
-    widths = {graph.x.size(-1) for graph in graphs}
-    if len(widths) > 1:
-        raise InvalidGraphError(f"expected the same number of features in all graphs, got {sorted(widths)}")
+    """Put graphs into batches, in the order given, on the model's device, with what its encoder takes of edges."""
+    device, encoder = next(model.parameters()).device, model.encoder
     batches = []
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        together = Batch.from_data_list([Data(x=graphs[i].x, edge_index=graphs[i].edge_index) for i in chosen])
-        y = torch.stack([labels[i] for i in chosen], dim=1)
+        parts = [
+            Data(x=graphs[i].x, edge_index=graphs[i].edge_index, **forward_arguments(encoder, graphs[i]))
+            for i in chosen
+        ]
+        together = Batch.from_data_list(parts).to(device)
+        y = torch.stack([labels[i] for i in chosen], dim=1).to(device)
         present = tuple((y >= 0).any(1).nonzero().view(-1).tolist())
-        together, y = together.to(device or together.x.device), y.to(device or y.device)
-        batches.append(TaskBatch(together.x, together.edge_index, together.batch, y, present))
+        edges = forward_arguments(encoder, together)
+        batches.append(TaskBatch(together.x, together.edge_index, edges, together.batch, y, present))
     return batches
 
 

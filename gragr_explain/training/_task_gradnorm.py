@@ -41,7 +41,7 @@ class GradNorm:
     def backward(self, batch: TaskBatch) -> tuple[Tensor, float | None]:
         """As many passes through the last shared layer as there are tasks, and one through the whole encoder."""
         model, present = self.model, list(batch.present)
-        shared = model.represent(batch.x, batch.edge_index, batch.batch, batch.num_graphs)
+        shared = batch.represented(model)
         losses = torch.stack(task_losses([head(shared) for head in model.heads], batch))
         values = losses.detach()
         if present:

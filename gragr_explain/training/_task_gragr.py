@@ -64,7 +64,7 @@ class GraGRTasks:
             self.weights = self._descend(slope, present)
         self.steps += 1
         with self._nodes_corrected(batch):
-            shared = model.represent(batch.x, batch.edge_index, batch.batch, batch.num_graphs)
+            shared = batch.represented(model)
         leaf = shared.detach().requires_grad_()
         losses = task_losses([head(leaf) for head in model.heads], batch)
         fields = [pass_head(model, task, losses[task], leaf) for task in present]

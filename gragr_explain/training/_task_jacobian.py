@@ -62,7 +62,7 @@ class Aggregated:
         from torchjd.autojac import jac_to_grad, mtl_backward
 
         model, present = self.model, batch.present
-        shared = model.represent(batch.x, batch.edge_index, batch.batch, batch.num_graphs)
+        shared = batch.represented(model)
         losses = task_losses([head(shared) for head in model.heads], batch)
         if present:
             encoder = [parameter for _, parameter in trainable(model.encoder)]

@@ -99,7 +99,7 @@ class TaskLoop:
         num_tasks = len(self.model.heads)
         total, hits, counts = torch.zeros(3, num_tasks, dtype=torch.double)
         for batch in self.val:
-            logits = self.model(batch.x, batch.edge_index, batch.batch)
+            logits = batch.logits(self.model)
             known = (batch.y >= 0).sum(1).double().cpu()
             total += torch.stack(task_losses(logits, batch)).double().cpu() * known
             hits += torch.stack([(s.argmax(-1) == y).sum() for s, y in zip(logits, batch.y, strict=True)]).cpu()

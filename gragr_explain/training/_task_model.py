@@ -18,8 +18,9 @@ class MultiTaskModel(nn.Module):
     """A model for several tasks on the same graphs.
 
     Args:
-        encoder: A model made of ``MessagePassing`` layers that is called with ``x`` and ``edge_index`` and returns node
-            representations of shape ``[num_nodes, channels]``.
+        encoder: A model made of ``MessagePassing`` layers that is called with ``x`` and ``edge_index``, and with
+            ``edge_weight`` and ``edge_attr`` where it takes them, and returns node representations of shape
+            ``[num_nodes, channels]``.
         channels: Their width.
         num_classes: The number of classes of each task.
         pool: How the nodes of a graph become one representation: ``"mean"``, ``"sum"`` or ``"max"``.
@@ -52,21 +53,27 @@ class MultiTaskModel(nn.Module):
         self.pool = pool
 
     def represent(
-        self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        **edges: Tensor,
     ) -> Tensor:
         """The shared representation of each graph, of shape ``[num_graphs, channels]``."""
-        return POOLS[self.pool](self.encoder(x, edge_index), batch, num_graphs)
+        return POOLS[self.pool](self.encoder(x, edge_index, **edges), batch, num_graphs)
 
-    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> list[Tensor]:
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, **edges: Tensor) -> list[Tensor]:
         """The class scores of each task.
 
         Args:
             x: Node features of shape ``[num_nodes, num_features]``.
             edge_index: Edges of shape ``[2, num_edges]``.
             batch: The graph of each node, of shape ``[num_nodes]``; ``None`` for one graph.
+            **edges: What else the encoder takes, ``edge_weight`` or ``edge_attr`` of ``[num_edges, *]``.
 
         Returns:
             For each task, scores of shape ``[num_graphs, num_classes]``.
         """
-        shared = self.represent(x, edge_index, batch)
+        shared = self.represent(x, edge_index, batch, None, **edges)
         return [head(shared) for head in self.heads]

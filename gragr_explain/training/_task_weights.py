@@ -43,7 +43,7 @@ def task_validation_hypergradient(
     model.eval()
     try:
         names, parameters = zip(*trainable(model.encoder), strict=True)
-        shared = model.represent(train.x, train.edge_index, train.batch, train.num_graphs)
+        shared = train.represented(model)
         fields = task_fields(model, shared, train)
         total = torch.einsum("t,tnd->nd", weights.to(fields.dtype), fields) / len(weights)
         step = torch.autograd.grad(shared, parameters, total, retain_graph=True, materialize_grads=True)
@@ -51,7 +51,7 @@ def task_validation_hypergradient(
             f"encoder.{name}": (parameter.detach() - step_size * move).requires_grad_()
             for name, parameter, move in zip(names, parameters, step, strict=True)
         }
-        losses = task_losses(functional_call(model, moved, (val.x, val.edge_index, val.batch)), val)
+        losses = task_losses(functional_call(model, moved, (val.x, val.edge_index, val.batch), val.edges), val)
         loss = torch.stack(losses).sum() / len(losses)
         direction = torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
         return -step_size / len(weights) * (fields * _along(shared, parameters, direction)).sum((1, 2))

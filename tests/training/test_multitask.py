@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCN, GIN
+from torch_geometric.nn import GCN, GIN, GINEConv
 
 from gragr_explain.training import MULTITASK_METHODS as METHODS
 from gragr_explain.training import MultiTaskModel, train_multitask
@@ -53,7 +54,7 @@ def equal(first: MultiTaskModel, second: MultiTaskModel) -> bool:
 def test_every_method_learns_all_tasks(method):
     needs(method)
     graphs, model = make_graphs(), make_model()
-    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99)[0]
+    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99, model)[0]
     before = torch.stack(task_losses(model(batch.x, batch.edge_index, batch.batch), batch))
     result = train_multitask(model, graphs, graphs, method=method, epochs=30, batch_size=12, progress=False)
     after = torch.stack(task_losses(model(batch.x, batch.edge_index, batch.batch), batch))
@@ -85,6 +86,46 @@ def test_tasks_without_labels_contribute_nothing(method):
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
     if method != "gragr++":  # which may go on from other weights than it was given
         assert all(torch.equal(a, b) for a, b in zip(head, model.heads[1].parameters(), strict=True))
+
+
+class OfEdges(nn.Module):
+    """An encoder that sees only the edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = GINEConv(nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16)), edge_dim=2)
+
+    def forward(self, x, edge_index, edge_attr):
+        return self.conv(torch.zeros_like(x), edge_index, edge_attr)
+
+
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem")
+@pytest.mark.parametrize("method", METHODS)
+def test_attributes_of_edges_are_learned_from(method):
+    needs(method)
+    graphs = make_graphs(12)
+    for graph in graphs:
+        graph.edge_attr = torch.nn.functional.one_hot(graph.y[0, :2], 2)[0].float().expand(graph.num_edges, -1)
+        graph.y = torch.stack([graph.y[:, 0], 1 - graph.y[:, 0]], 1)
+    torch.manual_seed(0)
+    model = MultiTaskModel(OfEdges(), 16, [2, 2])
+    result = train_multitask(model, graphs, graphs, method=method, epochs=40, batch_size=6, progress=False)
+    assert result.curves["val_acc"][result.best_epoch] == 1
+    scores = model(graphs[0].x, graphs[0].edge_index, edge_attr=graphs[0].edge_attr)
+    assert [int(each.argmax()) for each in scores] == graphs[0].y[0].tolist()
+
+
+def test_weights_of_edges_are_learned_from():
+    graphs = make_graphs(8)
+    weighted = [graph.clone() for graph in graphs]
+    for graph in weighted:
+        graph.edge_weight = torch.rand(graph.num_edges)
+    models = []
+    for some in (graphs, weighted):
+        torch.manual_seed(0)
+        models.append(MultiTaskModel(GCN(3, 8, 2, 8), 8, [2, 2, 3]))
+        train_multitask(models[-1], some, some, epochs=2, progress=False)
+    assert not equal(*models)
 
 
 def test_a_batch_without_any_label_changes_nothing():
@@ -138,7 +179,7 @@ def test_training_leaves_the_callers_random_numbers_alone():
 def test_average_is_the_gradient_of_the_mean_loss():
     """One step with gradient descent in Adam's place: the encoder follows the mean, each head its own task."""
     graphs, model = make_graphs(8), make_model()
-    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(8), 8)[0]
+    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(8), 8, model)[0]
     losses = task_losses(model(batch.x, batch.edge_index, batch.batch), batch)
     encoder = torch.autograd.grad(sum(losses) / 3, list(model.encoder.parameters()), retain_graph=True)
     heads = torch.autograd.grad(sum(losses), list(model.heads.parameters()))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_multitask import equal, make_graphs, make_model
 from torch import nn
-from torch_geometric.nn import GIN
+from torch_geometric.nn import GCN, GIN
 
 from gragr_explain.errors import (
     InvalidArgumentError,
@@ -72,7 +72,11 @@ GRAPHS = {
         InvalidGraphError,
         "NaN or infinite values in 3 nodes",
     ),
-    "other width": (broken(x=torch.rand(9, 4)), InvalidGraphError, r"same number of features.*\[3, 4\]"),
+    "other width": (
+        broken(x=torch.rand(9, 4)),
+        InvalidGraphError,
+        r"of one kind, .*x \[\*, 3\].*graph 2 with x \[\*, 4\]",
+    ),
 }
 
 
@@ -83,6 +87,15 @@ def test_graphs_are_checked_before_training(part, change, error, message):
     parts[part][2] = change(parts[part][2])
     with pytest.raises(error, match=message):
         train_multitask(make_model(), **parts, progress=False)
+
+
+def test_all_graphs_need_weights_or_none():
+    graphs = make_graphs(4)
+    graphs[3].edge_weight = torch.ones(graphs[3].num_edges)
+    model = MultiTaskModel(GCN(3, 8, 2, 8), 8, [2, 2, 3])
+    with pytest.raises(InvalidGraphError, match=r"of one kind, .*validation graph 3 with .*edge_weight"):
+        train_multitask(model, make_graphs(4), graphs, progress=False)
+    train_multitask(make_model(), make_graphs(4), graphs, epochs=1, progress=False)  # GIN takes none
 
 
 @pytest.mark.parametrize("settings", [{}, {"meta": "conflict"}, {"method": "gradnorm"}, {"method": "gragr++"}])

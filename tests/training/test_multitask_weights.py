@@ -26,7 +26,7 @@ from gragr_explain.training._task_weights import (
 def batch_of(graphs, model):
     for graph in graphs:
         graph.x = graph.x.double()
-    return collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99)[0]
+    return collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99, model)[0]
 
 
 @pytest.mark.parametrize("pool", ["mean", "sum", "max"])
@@ -140,7 +140,7 @@ def test_gradnorm_pulls_gradient_norms_towards_their_targets():
     with torch.no_grad():
         model.heads[2].weight *= 20  # a task whose gradients drown the others
     graphs = make_graphs(6)
-    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(6), 6)[0]
+    batch = collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(6), 6, model)[0]
     losses = task_losses(model(batch.x, batch.edge_index, batch.batch), batch)
     layer = list(message_passing_layers(model.encoder)[-1].parameters())
     norms = torch.stack(
