@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale
-from gragr_explain.rationale._reliability import Doubt, judge
+from gragr_explain.rationale._reliability import Doubt, Reliability, judge
 from gragr_explain.rationale._wording import TITLES, clean_name, join_words, show_name, show_number, show_percent
 
 _MOST_NAMED = 3  # neighbours and features named in a text
@@ -53,8 +53,8 @@ class TemplateWriter:
 
 def write(facts: Facts) -> str:
     """Write the text of one rationale, four to seven sentences."""
-    evidence = [_prediction(facts), _support(facts), _change(facts)]
-    sentences = [*evidence, *_learning(facts), _verdict(facts), _action(facts)]
+    evidence, verdict = [_prediction(facts), _support(facts), _change(facts)], judge(facts)
+    sentences = [*evidence, *_learning(facts), _reliability(facts, verdict), _action(facts, verdict.doubts)]
     return " ".join(_capitalise(sentence) + "." for sentence in sentences if sentence)
 
 
@@ -148,20 +148,18 @@ def _meaning(fact: PsiFact) -> str:
     return f"{_MEANINGS[fact.name][BANDS.index(fact.band)]} ({title}: {fact.band}{place})"
 
 
-def _verdict(facts: Facts) -> str:
-    level, doubts = (verdict := judge(facts)).level, verdict.doubts
-    if level is None:
+def _reliability(facts: Facts, verdict: Reliability) -> str:
+    if verdict.level is None:
         return "the reliability of this prediction is not known"
-    if doubts:
-        return f"its reliability is {level}, because {join_words(doubts)}"
-    if level == "high":
+    if verdict.doubts:
+        return f"its reliability is {verdict.level}, because {join_words(verdict.doubts)}"
+    if verdict.level == "high":
         return "its reliability is high, because neither its confidence nor how it was learned gives reason for doubt"
     unknown = "how it was learned" if facts.band("conflict") is None else "how sure the model is"
-    return f"its reliability is {level}: nothing speaks against it, but {unknown} is not fully known"
+    return f"its reliability is {verdict.level}: nothing speaks against it, but {unknown} is not fully known"
 
 
-def _action(facts: Facts) -> str:
-    doubts = judge(facts).doubts
+def _action(facts: Facts, doubts: Sequence[Doubt]) -> str:
     if not doubts:
         return ""
     strongest = show_name(facts.neighbours[0].name) if facts.neighbours else None
