@@ -20,8 +20,10 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.field import check_edges
+from gragr_explain.modes import evaluating
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
+_WRAPPED = ("model", "_orig_mod", "module")  # where GraGR, torch.compile and DistributedDataParallel keep a model
 
 
 def check_graph(x: Tensor, edge_index: Tensor) -> None:
@@ -124,9 +126,11 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
     """
     inner: Any = model
     taken = inspect.signature(model.forward).parameters
-    while any(kind.kind == kind.VAR_KEYWORD for kind in taken.values()) and hasattr(inner, "model"):
-        inner = inner.model  # a wrapper that passes everything on
-        taken = inspect.signature(inner.forward).parameters
+    while any(kind.kind == kind.VAR_KEYWORD for kind in taken.values()):  # a wrapper that passes everything on
+        wrapped = next((getattr(inner, name) for name in _WRAPPED if hasattr(inner, name)), None)
+        if wrapped is None:
+            break
+        inner, taken = wrapped, inspect.signature(wrapped.forward).parameters
     return {
         name: data[name]
         for name in _EDGE_ARGUMENTS
@@ -187,12 +191,7 @@ def trial_errors(x: Tensor, call: str = "model(x, edge_index)", subject: str = "
 
 @torch.no_grad()
 def trial_output(model: nn.Module, data: Data) -> Any:
-    """What a model returns for a graph in evaluation mode; its mode is put back. Raises as :func:`trial_errors`."""
+    """What a model returns for a graph in evaluation mode; its modes are put back. Raises as :func:`trial_errors`."""
     check_type("model", model, nn.Module)
-    was_training = model.training
-    model.eval()
-    try:
-        with trial_errors(data.x):
-            return model(data.x, data.edge_index, **forward_arguments(model, data))
-    finally:
-        model.train(was_training)
+    with evaluating(model), trial_errors(data.x):
+        return model(data.x, data.edge_index, **forward_arguments(model, data))

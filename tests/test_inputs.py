@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.nn import GAT, GCN, GIN
 
+from gragr_explain import GraGR
 from gragr_explain.errors import GragrError, InvalidGraphError, InvalidIndexError, InvalidTypeError
-from gragr_explain.inputs import check_data, check_graph, check_index, forward_arguments
+from gragr_explain.inputs import check_data, check_graph, check_index, forward_arguments, trial_output
 
 X = torch.rand(4, 3)
 EDGES = torch.tensor([[0, 1, 3, 3, 0], [1, 0, 3, 3, 2]])  # directed, with a self-loop twice
@@ -189,3 +190,20 @@ def test_a_model_gets_what_it_takes(model: nn.Module, expected: list[str]) -> No
     found = forward_arguments(model, full)
     assert list(found) == expected
     assert all(value is full[name] for name, value in found.items())
+
+
+def test_a_frozen_module_stays_frozen():
+    model = GCN(2, 4, num_layers=2, out_channels=2, norm="batch_norm").train()
+    model.norms[0].eval()
+    data = Data(x=torch.rand(3, 2), edge_index=torch.tensor([[0, 1, 2], [1, 2, 0]]))
+    trial_output(model, data)
+    assert [model.training, model.convs[0].training, model.norms[0].training] == [True, True, False]
+    with pytest.raises(InvalidGraphError):
+        trial_output(model, Data(x=torch.rand(3, 5), edge_index=data.edge_index))
+    assert [model.training, model.norms[0].training] == [True, False]
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, lambda model: torch.compile(GraGR(model)), GraGR])
+def test_wrapped_models_get_what_they_take(wrap):
+    data = Data(edge_index=torch.tensor([[0], [1]]), edge_weight=torch.ones(1), edge_attr=torch.ones(1, 2))
+    assert list(forward_arguments(wrap(GCN(2, 4, num_layers=2, out_channels=2)), data)) == ["edge_weight"]

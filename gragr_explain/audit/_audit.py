@@ -24,6 +24,7 @@ from gragr_explain.audit._table import doubts_table
 from gragr_explain.audit._votes import neighbour_labels
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import find_history, message_edges
+from gragr_explain.modes import evaluating
 
 
 def audit(
@@ -87,12 +88,11 @@ def audit(
     """
     history, num_classes = check_audit(trained, data, epochs, seed)
     names = names_of(class_names, num_classes)
-    known, was_training = data.train_mask, trained.training
+    known = data.train_mask
     graph = GraphOperator(message_edges(trained, data.edge_index), data.x.size(0))
     retraining = Retraining(trained, data, history, epochs or history.num_steps, lr, weight_decay)
     many = 2 * FOLDS + count_plantings(int(known.sum()))
-    trained.eval()
-    try:
+    with evaluating(trained):
         own = read_run(trained, history, data, graph)
         with tqdm(total=many, desc="training again", disable=not progress) as bar:
             outside, examples = _hold_out(retraining, graph, num_classes, seed, bar)
@@ -100,8 +100,6 @@ def audit(
             for example in plantings(retraining, outside, graph, seed):
                 planted.append(example)
                 bar.update()
-    finally:
-        trained.train(was_training)
 
     label = torch.where(known, data.y, own.prediction)
     about = evidence(own, outside, label)[known].cpu().numpy()

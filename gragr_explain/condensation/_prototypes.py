@@ -17,6 +17,7 @@ from gragr_explain.condensation._modalities import modality_features
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import hidden_representation
 from gragr_explain.labels import labels_of
+from gragr_explain.modes import evaluating
 
 _SHADES = ("#2563a8", "#b9cbe3")
 
@@ -131,12 +132,8 @@ def _representation(data: Data, model: nn.Module | None) -> Tensor:
         hidden = propagate(data.x, data.edge_index, data.get("edge_weight"))
     else:
         check_type("model", model, nn.Module)
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             hidden, _ = hidden_representation(model, data.x, data.edge_index)
-        finally:
-            model.train(was_training)
     return F.normalize(hidden.detach().flatten(1), dim=1)
 
 

@@ -20,6 +20,7 @@ from gragr_explain.context._influence_input import (
 from gragr_explain.context._jacobian import Jacobian, trained_names
 from gragr_explain.inputs import check_data, check_index
 from gragr_explain.labels import training_nodes
+from gragr_explain.modes import evaluating
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +131,7 @@ class TrainedOn:
     def __init__(self, model: nn.Module, data: Data, *, curvature: bool = True) -> None:
         check_data(data)
         states = recorded_states(model, data.x.size(0), required=not curvature)
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
+        with evaluating(model):
             self._log_probs = current_log_probs(model, data)
             self._train = training_nodes(data, self._log_probs.size(1))
             self._label = data.y[self._train]
@@ -145,9 +144,6 @@ class TrainedOn:
                 kind(Jacobian(model, data, weights, names), self._train, self._label) for _, weights in states
             ]
             self._shares = [share / self._train.numel() for share in shares]
-        finally:
-            for module, training in modes:
-                module.training = training
 
     def influences(
         self, index: int | Sequence[int] | Tensor | None = None, target: int | Sequence[int] | Tensor | None = None

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from gragr_explain.arguments import check_type
+from gragr_explain.modes import evaluating
 
 
 class ModelState:
-    """The tensors and the modes of a model, to be put back bit for bit.
+    """The tensors of a model, to be put back bit for bit.
 
     Args:
         model: The model; its parameters and all of its buffers are copied.
@@ -21,18 +22,12 @@ class ModelState:
     def __init__(self, model: nn.Module) -> None:
         tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
         self._tensors = [(tensor, tensor.detach().clone()) for tensor in tensors]
-        self._modes = [(module, module.training) for module in model.modules()]
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put the tensors back."""
         for tensor, kept in self._tensors:
             tensor.copy_(kept)
-
-    def restore_modes(self) -> None:
-        """Put each module back into training or evaluation mode."""
-        for module, training in self._modes:
-            module.training = training
 
     def changed(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The tensors that are another now: each with what it held then, and a copy of what it holds."""
@@ -53,10 +48,8 @@ def whole_or_nothing(model: nn.Module) -> Iterator[ModelState]:
     check_type("model", model, nn.Module)
     state = ModelState(model)
     try:
-        model.eval()
-        yield state
+        with evaluating(model):
+            yield state
     except BaseException:
         state.restore()
         raise
-    finally:
-        state.restore_modes()

@@ -15,6 +15,7 @@ from gragr_explain.errors import EditingError, UnsupportedModelError
 from gragr_explain.history import class_log_probs
 from gragr_explain.inputs import check_data, trial_output
 from gragr_explain.labels import training_nodes
+from gragr_explain.modes import evaluating
 
 
 class StitchedMLP(nn.Module):
@@ -102,19 +103,17 @@ class StitchedMLP(nn.Module):
         check_number("weight_decay", weight_decay, least=0)
         scores = trial_output(self.model, data)
         train = training_nodes(data, scores.size(-1))
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
         optimizer = torch.optim.Adam(self.mlp.parameters(), lr=lr, weight_decay=weight_decay)
         own, y = class_log_probs(scores), data.y[train]
-        for _ in range(epochs):
-            optimizer.zero_grad()
-            log_probs = class_log_probs(scores + self.mlp(data.x))
-            loss = F.nll_loss(log_probs[train], y) + F.kl_div(log_probs, own, reduction="batchmean", log_target=True)
-            if not bool(loss.isfinite()):
-                raise EditingError("the loss of the stitched MLP became NaN or infinite")
-            loss.backward()
-            optimizer.step()
+        with evaluating(self):
+            for _ in range(epochs):
+                optimizer.zero_grad()
+                log_probs = class_log_probs(scores + self.mlp(data.x))
+                stays = F.kl_div(log_probs, own, reduction="batchmean", log_target=True)
+                loss = F.nll_loss(log_probs[train], y) + stays
+                if not bool(loss.isfinite()):
+                    raise EditingError("the loss of the stitched MLP became NaN or infinite")
+                loss.backward()
+                optimizer.step()
         optimizer.zero_grad()
-        for module, training in modes:
-            module.training = training
         return self

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
-from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.inputs import check_graph
+from gragr_explain.modes import evaluating
 
 LEVELS = ("input", "layer")
 

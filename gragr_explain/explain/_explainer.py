@@ -17,7 +17,6 @@ from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
 from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
-from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
 from gragr_explain.explain._found import FoundInGraph, FoundInParts
 from gragr_explain.explain._gradients import input_gradients
@@ -33,6 +32,7 @@ from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
 from gragr_explain.inputs import check_graph, check_index
+from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
 EVIDENCE = ("supports", "uses")

@@ -24,7 +24,6 @@ from gragr_explain.errors import (
 )
 from gragr_explain.explain._change import changes as measure_changes
 from gragr_explain.explain._copies import REFUSALS, listening, messages_of_a_copy
-from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
 from gragr_explain.explain._feature_gradient import FeatureGradient
@@ -34,6 +33,7 @@ from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, str
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
+from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, NeighbourFact
 
 _AT_MOST_AT_ONCE = 64

@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.explain._context import ModelContext
-from gragr_explain.explain._evaluation import evaluating
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
@@ -22,6 +21,7 @@ from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
+from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact
 
 _AT_MOST_AT_ONCE, _GROWTH = 512, 8

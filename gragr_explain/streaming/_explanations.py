@@ -16,6 +16,7 @@ from torch_geometric.explain import Explainer
 from gragr_explain.errors import ExportError
 from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
 from gragr_explain.inputs import forward_arguments
+from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale
 from gragr_explain.streaming._export import Export
 from gragr_explain.streaming._fingerprint import fingerprint
@@ -129,10 +130,6 @@ def _embedding(explainer: Explainer, data: Data, whole: NodeExplanations) -> Ten
     """The Reasoner's embeddings of all nodes, which the algorithm still knows from what it has just been asked."""
     algorithm, model = cast(GradientContextExplainer, explainer.algorithm), explainer.model
     target = data.y if explainer.explanation_type.value == "phenomenon" else whole.all_predictions
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         arguments = forward_arguments(model, data)
         return algorithm.context(model, data.x, data.edge_index, target=target, **arguments).embedding
-    finally:
-        model.train(was_training)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.modes import evaluating
 from gragr_explain.training._task_batches import TaskBatch, task_losses
 from gragr_explain.training._task_model import MultiTaskModel
 
@@ -39,9 +40,7 @@ def task_validation_hypergradient(
     Returns:
         The derivatives, of shape ``[num_tasks]``; zero for a task without a label in ``train``.
     """
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         names, parameters = zip(*trainable(model.encoder), strict=True)
         shared = train.represented(model)
         fields = task_fields(model, shared, train)
@@ -55,8 +54,6 @@ def task_validation_hypergradient(
         loss = torch.stack(losses).sum() / len(losses)
         direction = torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
         return -step_size / len(weights) * (fields * _along(shared, parameters, direction)).sum((1, 2))
-    finally:
-        model.train(training)
 
 
 def task_conflict_hypergradient(fields: Tensor, weights: Tensor) -> Tensor:

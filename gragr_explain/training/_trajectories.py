@@ -111,32 +111,27 @@ def select_trajectory(
     check_number("weight_decay", weight_decay, least=0)
     if data.get("val_mask") is None or not bool(data.val_mask.any()):
         raise InvalidArgumentError("expected a val_mask with at least one node, by which to choose among seeds")
-    original = copy_weights(model)
-    states, was_training = [original], model.training
-    try:
-        for _ in range(seeds - 1):
-            reset_parameters(model)
-            states.append(copy_weights(model))
-        runs = {None: (_together, _one_by_one), True: (_together,), False: (_one_by_one,)}[batched]
-        for run in runs:
-            bar = tqdm(total=epochs * (1 if run is _together else seeds), desc="choosing a seed", disable=not progress)
-            random, cuda = torch.get_rng_state(), _cuda_states()
-            try:
-                with bar:
-                    selection = run(model, data, states, epochs, lr, weight_decay, bar)
-                break
-            except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
-                if run is runs[-1]:
-                    if batched:
-                        raise UnsupportedModelError(f"{type(model).__name__} cannot be batched ({error})") from error
-                    raise
-                torch.set_rng_state(random)
-                if cuda:
-                    torch.cuda.set_rng_state_all(cuda)
-    finally:
-        model.load_state_dict(original)
-        model.train(was_training)
-        model.zero_grad()
+    model = copy.deepcopy(model)
+    states = [copy_weights(model)]
+    for _ in range(seeds - 1):
+        reset_parameters(model)
+        states.append(copy_weights(model))
+    runs = {None: (_together, _one_by_one), True: (_together,), False: (_one_by_one,)}[batched]
+    for run in runs:
+        bar = tqdm(total=epochs * (1 if run is _together else seeds), desc="choosing a seed", disable=not progress)
+        random, cuda = torch.get_rng_state(), _cuda_states()
+        try:
+            with bar:
+                selection = run(model, data, states, epochs, lr, weight_decay, bar)
+            break
+        except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+            if run is runs[-1]:
+                if batched:
+                    raise UnsupportedModelError(f"{type(model).__name__} cannot be batched ({error})") from error
+                raise
+            torch.set_rng_state(random)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)
     if not bool(selection.val_loss[selection.chosen, -1].isfinite()):
         raise TrainingError(
             f"no seed of {seeds} had a finite validation loss after {epochs} epochs; the model is as it was"
