@@ -22,7 +22,8 @@ from gragr_explain.errors import (
 from gragr_explain.field import check_edges
 from gragr_explain.modes import evaluating
 
-_EDGE_ARGUMENTS = ("edge_weight", "edge_attr")
+_EDGE_ARGUMENTS = ("edge_weight", "edge_attr", "edge_type")
+_GIVEN = {"x", "edge_index", "batch", "y"}  # what a model is called with anyway, or must not be
 _WRAPPED = ("model", "_orig_mod", "module")  # where GraGR, torch.compile and DistributedDataParallel keep a model
 
 
@@ -109,14 +110,15 @@ def check_index(index: Any, size: int, device: torch.device | None = None) -> Te
 
 
 def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
-    """The edge weights and attributes of a graph that a model's forward pass has use for.
+    """What a model's forward pass takes of a graph beside ``x``, ``edge_index`` and ``batch``.
 
     Args:
         model: The model. PyG's ``BasicGNN`` models say themselves what they support.
         data: The graph.
 
     Returns:
-        ``edge_weight`` and ``edge_attr``, where the graph has them and the model takes them.
+        The tensors of the graph that the forward pass has a parameter of the same name for, for example
+        ``edge_weight``, ``edge_attr``, ``edge_type`` or ``pos``; never the labels.
 
     Example:
         >>> from torch_geometric.nn import GCN, GIN
@@ -133,8 +135,8 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
         inner, taken = wrapped, inspect.signature(wrapped.forward).parameters
     return {
         name: data[name]
-        for name in _EDGE_ARGUMENTS
-        if name in taken and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
+        for name in taken
+        if name not in _GIVEN and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
     }
 
 

@@ -42,7 +42,8 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
 
     Raises:
         InvalidArgumentError: If the mask has another shape.
-        UnsupportedModelError: As long as the context lasts, when a layer passes messages along other edges.
+        UnsupportedModelError: As long as the context lasts, when a layer passes messages along other edges; in its
+            end, when a layer has passed none, since it keeps what it has once computed.
     """
     masked, num_edges = maskable_layers(model), edge_index.size(1)
     if edge_mask.shape not in ((num_edges,), (len(masked), num_edges)):
@@ -66,6 +67,11 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
     try:
         with eager:
             yield
+        if silent := [layer for layer in masked if getattr(layer, "cached", False) and layer not in factors]:
+            raise UnsupportedModelError(
+                f"{type(silent[0]).__name__} passes no messages, since it keeps what it once propagated, so that an "
+                "edge mask has no meaning there; build it with cached=False"
+            )
     finally:
         for handle in handles:
             handle.remove()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,17 @@ class GradientExplanation(Explanation):
         """Whether an entry has a value for each edge."""
         return not key.startswith("rationale") and super().is_edge_attr(key)
 
+    def subgraph(self, subset: Tensor) -> Self:
+        """The part with some nodes, which texts go on to call as they are called in the whole graph."""
+        out = super().subgraph(subset)
+        kept = subset.nonzero().view(-1) if subset.dtype == torch.bool else subset
+        config, index = getattr(self, "_model_config", None), self.get("index")
+        if config is not None and config.task_level == ModelTaskLevel.node and index is not None:
+            out.index = torch.cat([(kept == node).nonzero().view(-1) for node in index.view(-1)])
+        names: Names = getattr(self, "_names", Names())
+        out._names = replace(names, nodes=[names.of_node(node) for node in kept.tolist()])
+        return out
+
     def _repr_html_(self) -> str:
         return explanation_html(self)
 
@@ -82,8 +94,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     Beside the masks, the :class:`~torch_geometric.explain.Explanation` has
 
-    - ``psi``, the six context features of every node (eqs. 15 to 26), ``[num_nodes, 6]``, and ``psi_valid``, which
-      of them mean something;
+    - ``psi``, the six context features of every node (eqs. 15 to 26), ``[num_nodes, 6]``, columns as in
+      :data:`~gragr_explain.context.FEATURES`; ``psi_valid``, which of them mean something; and ``psi_rank``, the share
+      of the graph's nodes that have less, NaN where they mean nothing;
     - ``psi_source``: ``"self"`` or ``"training"``, the recorded field that psi is from, or ``"post hoc"``, the
       gradients of the model's own outputs, where nothing was recorded;
     - ``embedding``, the Reasoner's embeddings (eq. 16), ``[num_nodes, embedding_channels]``;
@@ -226,7 +239,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         Raises:
             InvalidTypeError: If an input is of the wrong type, or a graph is heterogeneous.
             InvalidGraphError: If the graph cannot be used.
-            InvalidArgumentError: If there is not a name for each feature or for each node, where they have names.
+            InvalidArgumentError: If there is not a name for each class, feature or node, where they have names.
             InvalidIndexError: If the index is out of range.
             UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
             HistoryMismatchError: If the history was recorded on another graph.
@@ -249,6 +262,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             explanation.node_evidence = feature_evidence(found.features, self.explainer_config.node_mask_type)
             explanation.node_mask = support_mask(explanation.node_evidence)
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
+        explanation.psi_rank = shared.gradients.rank
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
         change = change_fact(found.changes[0], self.names) if len(found.changes) == 1 else None
@@ -283,7 +297,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         sources += [*kwargs, *kwargs.values()]
         if explanation_type == ExplanationType.phenomenon:
             sources.append(target)
-        return self._memo.get(
+        shared = self._memo.get(
             sources,
             lambda: model_context(
                 model,
@@ -297,6 +311,18 @@ class GradientContextExplainer(ExplainerAlgorithm):
                 **kwargs,
             ),
         )
+        self.check_class_names(shared.output)
+        return shared
+
+    def check_class_names(self, output: Tensor) -> None:
+        """Check whether each class of a model's output, ``[num_outputs, *]``, has a name, where classes have names.
+
+        Raises:
+            InvalidArgumentError: If there are fewer.
+        """
+        several = self.model_config.mode == ModelMode.multiclass_classification and output.dim() == 2
+        if self.class_names is not None and several and len(self.class_names) < output.size(1):
+            raise InvalidArgumentError(f"expected {output.size(1)} class_names, got {len(self.class_names)}")
 
     def _influences(self, model: nn.Module, data: Data, target: Tensor, chosen: Tensor | None) -> Influences:
         """The training nodes that caused outputs."""

@@ -138,11 +138,15 @@ def _band(rank: float) -> str:
 
 
 def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int, float]]:
-    """The nodes whose messages support an output, each with the weight of its strongest edge, strongest first."""
+    """The nodes whose connections support an output, each with the weight of its strongest edge, strongest first.
+
+    They are the senders of messages; of a message that the explained node sends, which comes back to it, the receiver.
+    """
     weights: dict[int, float] = {}
-    for source, _, weight in edges:
-        if source != node:
-            weights[source] = max(weight, weights.get(source, 0.0))
+    for source, target, weight in edges:
+        other = target if source == node else source
+        if other != node:
+            weights[other] = max(weight, weights.get(other, 0.0))
     return sorted(weights.items(), key=lambda found: (-found[1], found[0]))
 
 

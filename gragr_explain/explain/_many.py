@@ -69,9 +69,10 @@ def explain_many(
     Args:
         explainer: A :class:`~torch_geometric.explain.Explainer` for nodes or graphs whose algorithm is a
             :class:`GradientContextExplainer`.
-        data: For nodes, their graph, with ``x`` and ``edge_index``; for graphs, a sequence of such, or a
-            :class:`~torch_geometric.data.Dataset`. ``edge_weight`` and ``edge_attr`` are passed to models that take
-            them, and so is ``batch``; ``y`` is reported as the true label (and explained, where a phenomenon is).
+        data: For nodes, their graph, with ``x`` and ``edge_index``; for graphs, a sequence of such, a
+            :class:`~torch_geometric.data.Batch` or a :class:`~torch_geometric.data.Dataset`. What else a model takes
+            by the name it has in the graph, as ``edge_weight`` or ``edge_attr``, is passed to it, and so is ``batch``;
+            ``y`` is reported as the true label (and explained, where a phenomenon is).
         index: The nodes, or graphs, to explain; all if ``None``.
         top_edges: How many of the edges that support a prediction are kept.
         top_features: How many of the features that support a prediction are kept.
@@ -82,7 +83,7 @@ def explain_many(
     Raises:
         InvalidTypeError: If the explainer's algorithm is another, or an input of the wrong type.
         InvalidArgumentError: If the explainer is for edges, a number is not positive, or there is not a name for each
-            feature or node, where they have names.
+            class, feature or node, where they have names.
         InvalidGraphError: If a graph cannot be used, or the graphs are not of one kind.
         UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
         InvalidIndexError: If a node is not in the graph, or a graph not in the sequence.

@@ -53,6 +53,8 @@ def explain_graphs(
     progress: bool,
 ) -> GraphExplanations:
     """Explain many graphs; see :func:`explain_many`."""
+    if isinstance(graphs, Batch):
+        graphs = graphs.to_data_list()
     if isinstance(graphs, Data) or not isinstance(graphs, Sequence | Dataset):
         raise InvalidTypeError(
             f"a graph-level model needs a sequence of graphs to explain, got {type(graphs).__name__}"
@@ -66,6 +68,7 @@ def explain_graphs(
 
     with evaluating(explainer.model):
         job = _Job.prepare(explainer, picked)
+        algorithm.check_class_names(job.trial)
         outputs = [job.trial[:0]]
         edges: list[list[Edge]] = []
         features: list[list[Feature]] = []

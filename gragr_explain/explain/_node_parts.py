@@ -86,7 +86,7 @@ class NodeParts:
             0.0 if self._last_layer is None else float(self._last_layer.abs().mean()),
         )
         self._num_calls = len(outputs)
-        self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments))
+        self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments, num_hops=len(calls.order)))
         self._products, shared = Products(), None
         self._of_made_rows = Footprint.measured(calls, x, edge_index.size(1))
         if x.dim() == 2 and x.is_floating_point():
@@ -221,12 +221,17 @@ def _is_as_made(
     return all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
 
 
-def _possible_ways(model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any]) -> Iterator[EgoGraphs]:
-    """How computation graphs can be cut, the smallest first; none where a model is known to look beyond them."""
+def _possible_ways(
+    model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any], num_hops: int
+) -> Iterator[EgoGraphs]:
+    """How computation graphs can be cut, the smallest first; none where a model is known to look beyond them.
+
+    Messages are passed so many times, one after another: a layer may do so more than once.
+    """
     layers = message_passing_layers(model)
     if getattr(model, "auxiliary_weight", 0) or any(getattr(layer, "cached", False) for layer in layers):
         return
-    like = x.size(0), len(layers), layers[0].flow
+    like = x.size(0), max(num_hops, len(layers)), layers[0].flow  # compiled layers are not heard of
     yield EgoGraphs(edge_index, *like, rim=False)
     weight = arguments.get("edge_weight")
     if weight is None:

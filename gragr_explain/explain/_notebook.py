@@ -9,7 +9,7 @@ import torch
 from markupsafe import Markup
 from torch_geometric.explain.config import ModelTaskLevel
 
-from gragr_explain.context import FEATURES, ROLES, quantile_ranks
+from gragr_explain.context import FEATURES, ROLES
 from gragr_explain.explain._facts import top_edges, top_features
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.explain._names import Names
@@ -108,6 +108,8 @@ def _subject(explanation: GradientExplanation) -> str:
     if index is None:
         return "Explanation of the graph" if level == ModelTaskLevel.graph else f"Explanation of every {level.value}"
     outputs = index.view(-1).tolist()
+    if not outputs:
+        return "Explanation"  # of a node that is not in this part of the graph
     if len(outputs) > 1:
         return f"Explanation of {len(outputs):,} {level.value}s"
     is_node = level == ModelTaskLevel.node
@@ -139,16 +141,16 @@ def _outcome(explanation: GradientExplanation) -> tuple[str, str]:
 
 def _psi(explanation: GradientExplanation) -> Markup:
     """The psi of the explained node, each entry beside those of the graph's other nodes."""
-    index, psi, valid = (explanation.get(key) for key in ("index", "psi", "psi_valid"))
+    index, psi, valid, rank = (explanation.get(key) for key in ("index", "psi", "psi_valid", "psi_rank"))
     if psi is None or index is None or index.numel() != 1 or _level(explanation) != ModelTaskLevel.node:
         return Markup()
     node = int(index)
-    ranks, rows = quantile_ranks(psi, valid)[node].tolist(), []
-    for name, value, known, rank in zip(FEATURES, psi[node].tolist(), valid[node].tolist(), ranks, strict=True):
+    rows = []
+    for name, value, known, share in zip(FEATURES, *(each[node].tolist() for each in (psi, valid, rank)), strict=True):
         if name == "role":
             rows.append((name, ROLES[value] if known else "not defined", ""))
         else:
-            rows.append((name, f"{value:.3g}" if known else "not defined", _rank(rank) if known else ""))
+            rows.append((name, f"{value:.3g}" if known else "not defined", _rank(share) if known else ""))
     source = "the finished model" if explanation.get("psi_source") == "post hoc" else "the training"
     return _table(f"psi, from {source}", ["", "value", "in the graph"], rows)
 

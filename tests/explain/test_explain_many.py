@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.explain import GNNExplainer
-from torch_geometric.nn import APPNP, GCN, GATv2Conv, GCNConv, PairNorm, SAGEConv, TransformerConv, global_add_pool
+from torch_geometric.nn import (
+    APPNP,
+    GCN,
+    GATv2Conv,
+    GCNConv,
+    PairNorm,
+    SAGEConv,
+    SGConv,
+    TransformerConv,
+    global_add_pool,
+)
 
 from gragr_explain import GradientContextExplainer, GraGR, NodeExplanations, explain_many
 from gragr_explain.errors import (
@@ -160,6 +170,40 @@ class Cached(nn.Module):
         return self.second(self.first(x, edge_index).relu(), edge_index)
 
 
+def test_layers_that_keep_what_they_propagated_cannot_be_masked():
+    torch.manual_seed(0)
+    data = random_graph(3, 24, 40)
+    model = SGConv(3, 3, K=2, cached=True).double()
+    with torch.no_grad():
+        model(data.x, data.edge_index)
+    explainer = explainer_for(model)
+    for explain in (lambda: explain_many(explainer, data), lambda: explainer(data.x, data.edge_index, index=3)):
+        with pytest.raises(UnsupportedModelError, match=r"SGConv passes no messages.*cached=False"):
+            explain()
+
+
+class WithType(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCN(3, 6, num_layers=1), GCN(6, 3, num_layers=1)
+
+    def forward(self, x, edge_index, edge_type, pos):
+        weight = torch.where(edge_type == 0, 1.0, 0.5).to(x.dtype)
+        return self.second(self.first(x + pos, edge_index, weight).relu(), edge_index, weight)
+
+
+def test_models_get_what_they_take_by_its_name():
+    torch.manual_seed(0)
+    data = random_graph(3, 24, 40, loops=False)
+    data.edge_type, data.pos = torch.randint(2, (data.num_edges,)), torch.rand(24, 3, dtype=torch.float64)
+    explainer = explainer_for(WithType().double())
+    found = explain_many(explainer, data, **EVERYTHING)
+    for node in range(24):
+        one = explainer(data.x, data.edge_index, index=node, edge_type=data.edge_type, pos=data.pos)
+        messages = message_edges(explainer.model, data.edge_index)
+        assert_same_edges(found.edges[node], supporting(explainer, one), messages, 1e-4, node)
+
+
 class VirtualNode(nn.Module):
     """Every prediction depends on the mean of the whole graph."""
 
@@ -175,7 +219,7 @@ class VirtualNode(nn.Module):
 MODELS = {
     "target_to_source": (lambda: Flow("target_to_source"), True),
     "source_to_target": (lambda: Flow("source_to_target"), True),
-    "several hops in a layer": (Propagation, False),
+    "several hops in a layer": (Propagation, True),
     "PairNorm": (lambda: GCN(3, 6, num_layers=2, out_channels=3, norm=PairNorm()), False),
     "virtual node": (VirtualNode, False),
     "cached": (Cached, False),

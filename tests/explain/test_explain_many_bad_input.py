@@ -9,7 +9,7 @@ import torch
 from gnns import Embedded, explainer_for
 from test_explain_many_graphs import Pooled, random_graphs
 from torch import nn
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GCN, GraphSAGE, global_mean_pool
 from torch_geometric.utils import k_hop_subgraph
@@ -182,7 +182,6 @@ def test_no_graphs(job):
     ("form", "name"),
     [
         (lambda graphs: graphs[0], "Data"),
-        (Batch.from_data_list, "DataBatch"),
         (iter, "list_iterator"),
         (lambda graphs: dict(enumerate(graphs)), "dict"),
         (lambda graphs: DataLoader(graphs), "DataLoader"),
@@ -343,3 +342,12 @@ def test_graphs_whose_model_ignores_them(what, job):
     found = explain_many(explainer_for(model, level="graph"), job[1], progress=False)
     assert found.edges == [[]] * 6
     assert all("the graph, above all" not in rationale.text for rationale in found.rationales)
+
+
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_too_few_class_names(level):
+    model = GCN(3, 6, num_layers=2, out_channels=3).double() if level == "node" else Pooled().double()
+    graphs = random_graphs(3)
+    explainer = explainer_for(model, GradientContextExplainer(class_names=["a", "b"]), level=level)
+    with pytest.raises(InvalidArgumentError, match=r"expected \d class_names, got 2"):
+        explain_many(explainer, graphs if level == "graph" else graphs[2], progress=False)

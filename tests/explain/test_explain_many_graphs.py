@@ -353,7 +353,7 @@ class Collated(InMemoryDataset):
         self.data, self.slices = self.collate(graphs)
 
 
-@pytest.mark.parametrize("form", [tuple, Collated, lambda graphs: Batch.from_data_list(graphs).to_data_list()])
+@pytest.mark.parametrize("form", [tuple, Collated, Batch.from_data_list])
 def test_forms_of_many_graphs(form):
     torch.manual_seed(0)
     explainer, graphs = explainer_for(Pooled().double(), level="graph"), random_graphs(6)

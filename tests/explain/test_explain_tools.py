@@ -8,6 +8,8 @@ from gnns import Net, explainer_for
 from torch_geometric.explain import characterization_score, fidelity, fidelity_curve_auc, unfaithfulness
 from torch_geometric.nn import GCN
 
+from gragr_explain.explain._facts import supporting_nodes
+
 
 @pytest.mark.parametrize("nodes", [None, "object", "common_attributes", "attributes"])
 @pytest.mark.parametrize("kind", ["model", "phenomenon"])
@@ -116,3 +118,8 @@ def test_available_explanations(gcn, graph):
     explanation = explainer_for(gcn)(graph.x, graph.edge_index, index=1)
     assert {"node_mask", "edge_mask"} <= set(explanation.available_explanations)
     assert set(explanation.available_explanations) <= {"node_mask", "edge_mask"}
+
+
+def test_the_strongest_connection_is_named_whichever_way_it_goes():
+    assert supporting_nodes([(7, 3, 1.0), (2, 7, 0.9), (3, 2, 0.8), (7, 7, 0.7)], 7) == [(3, 1.0), (2, 0.9)]
+    assert supporting_nodes([(7, 3, 1.0), (7, 7, 0.7)], None) == [(7, 1.0)]

@@ -195,3 +195,26 @@ def test_it_needs_nothing_but_itself_on_light_and_dark_ground(graph):
 
 def test_an_explanation_made_without_pygs_explainer_shows_its_text():
     assert "why" in shown(GradientExplanation(rationale="why")).text
+
+
+def test_a_subgraph_speaks_of_the_same_node_in_the_same_numbers():
+    torch.manual_seed(0)
+    ends = torch.stack([torch.arange(12), (torch.arange(12) + 1) % 12])
+    data = Data(x=torch.rand(12, 3), edge_index=torch.cat([ends, ends.flip(0)], 1))
+    explainer = Explainer(
+        GCN(3, 8, num_layers=2, out_channels=3),
+        GradientContextExplainer(),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"},
+    )
+    whole = explainer(data.x, data.edge_index, index=7)
+    part = whole.get_explanation_subgraph()
+    assert part.num_nodes < whole.num_nodes
+    place = int(part.index)
+    assert torch.equal(part.x[place], whole.x[7])
+    assert part._repr_html_() == whole._repr_html_()
+    elsewhere = whole.subgraph(torch.tensor([0, 1]))
+    assert "node 7" not in Page(elsewhere._repr_html_()).text.split("·")[0].split("7 is")[0]
+    assert elsewhere.index.numel() == 0
