@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from gragr_explain.models import FrequencyProfile
 
 _TEMPLATES = files("gragr_explain.report") / "templates"
-_SCRIPTS = ("dom.js", "store.js", "pictures.js", "graph.js", "map.js", "card.js", "table.js", "page.js")
+_SCRIPTS = (
+    *("dom.js", "store.js", "parts.js", "drawing.js", "table.js", "page.js"),
+    *("nodes.js", "pictures.js", "node_graph.js", "map.js", "node_card.js", "node_table.js", "node_page.js"),
+)
 
 
 class Drawn(NamedTuple):
@@ -75,7 +78,7 @@ def render_page(
         image_shape=image_shape,
         influences=influences,
     )
-    held = payload["rows"]["node"]
+    held = payload["rows"]["id"]
     environment = Environment(autoescape=True, loader=FunctionLoader(_text), undefined=StrictUndefined)
     return environment.get_template("report.html.j2").render(
         title=title,

@@ -73,6 +73,7 @@ def build_payload(
     behind = _influences(influences, nodes)
     used = sorted({feature for item in evidence for feature, _ in item.features})
     return {
+        "subject": "node",
         "explained": len(frame),
         "source": SOURCE_MEANING[explanations.context.source],
         "classes": classes,
@@ -87,7 +88,7 @@ def build_payload(
         "roles": [{"name": name, "meaning": meaning} for name, meaning in ROLE_MEANING.items()],
         "reasons": REASONS,
         "rows": {
-            "node": nodes,
+            "id": nodes,
             "prediction": [rounded(frame["prediction"][row]) for row in rows],
             "label": [rounded(frame["label"][row]) for row in rows],
             "correct": flags(frame["correct"], rows),

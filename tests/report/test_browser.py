@@ -120,7 +120,7 @@ def card_shown(browser):
 
 def shown_nodes(browser):
     return browser.execute_script(
-        "return [...document.querySelectorAll('#rows tr[data-node]')].map(r => +r.dataset.node)"
+        "return [...document.querySelectorAll('#rows tr[data-id]')].map(r => +r.dataset.id)"
     )
 
 
@@ -145,8 +145,8 @@ def test_hostile_names_are_shown_and_not_run(opened):
 
 
 def test_a_row_opens_its_card_and_escape_closes_it(opened):
-    row = find(opened, "#rows tr[data-node]")[2]
-    node = int(row.get_attribute("data-node"))
+    row = find(opened, "#rows tr[data-id]")[2]
+    node = int(row.get_attribute("data-id"))
     row.click()
     wait(lambda: card_shown(opened) == node)
     assert opened.switch_to.active_element.get_attribute("id") == "card-title"
@@ -239,9 +239,9 @@ def test_a_wrong_prediction_names_the_call_that_corrects_it(opened, page):
     held = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
     rows = json.loads(held[1])["rows"]
     for row in (rows["correct"].index(False), rows["correct"].index(True), rows["correct"].index(None)):
-        open_card(opened, rows["node"][row])
+        open_card(opened, rows["id"][row])
         calls = [call.text for call in find(opened, "dialog pre.call")]
-        node, label = rows["node"][row], rows["label"][row]
+        node, label = rows["id"][row], rows["label"][row]
         assert calls == (
             [
                 f"gragr-explain edit FOLDER {node} --label {label}",

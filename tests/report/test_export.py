@@ -163,7 +163,7 @@ def test_whatever_is_missing(options, edges, tmp_path):
     data = make_data(edges=edges)
     explanations = make_explanations(data, **options)
     paths = export(explanations, tmp_path, data=data, image_shape=(2, 3))
-    assert len(payload(paths["html"])["rows"]["node"]) == len(explanations)
+    assert len(payload(paths["html"])["rows"]["id"]) == len(explanations)
 
 
 def test_why_a_psi_is_not_defined(data, tmp_path):
@@ -183,8 +183,8 @@ def test_a_page_holds_no_more_rows_than_it_can(explanations, data, tmp_path, mon
     monkeypatch.setattr(_payload, "MOST_POINTS", 15)
     path = export(explanations, tmp_path, data=data, cards=[39, 8], formats=["html"])["html"]
     page = payload(path)
-    assert len(page["rows"]["node"]) == 10
-    assert {39, 8} <= set(page["rows"]["node"])
+    assert len(page["rows"]["id"]) == 10
+    assert {39, 8} <= set(page["rows"]["id"])
     assert len(page["map"]["node"]) == 15
-    assert set(page["rows"]["node"]) <= set(page["map"]["node"])
+    assert set(page["rows"]["id"]) <= set(page["map"]["node"])
     assert "holds 10 of the 40 explained nodes" in " ".join(path.read_text().split())

@@ -13,7 +13,7 @@ const hasPicture = (node) => images !== null && images.place.has(node);
 
 // How much each pixel supports the prediction, in [0, 1].
 const evidence = (row) => {
-  const dense = data.evidence[rows.node[row]];
+  const dense = data.evidence[rows.id[row]];
   if (dense !== undefined) return Float32Array.from(bytes(dense), (value) => value / 255);
   const weights = new Float32Array(images.size);
   for (const [feature, weight] of rows.features[row]) weights[feature] = weight;

@@ -1,60 +1,34 @@
 // The table: all rows are filtered and sorted in memory, one page of them is in the document.
 
-const table = (() => {
+// `columns`: what is shown of a row, the first of them as a link to its card; `words`: what a search looks through;
+// `filters`: by name the input, its value when it is off, and the rows that it keeps; `by`: the column to sort by at
+// first; `changed`: told of the ids that are left.
+const makeTable = ({ columns, words, filters, by, upwards, changed = () => {} }) => {
   const PAGE = 25;
-  const NO_FILTERS = { query: "", cls: "", role: "", wrong: false, conflict: false };
-  const UPWARDS = ["node", "prediction", "label", "role"];
-  const state = { ...NO_FILTERS, key: null, descending: true, page: 0 };
+  const OFF = { query: "", ...Object.fromEntries(Object.entries(filters).map(([name, { off }]) => [name, off])) };
+  const state = { ...OFF, key: by, descending: !upwards.includes(by), page: 0 };
   const body = byId("rows");
   let order = [], shown = [], texts = null; // all rows as they are sorted, those that the filters leave, what is searched
 
-  const psiColumn = (name) => {
-    const psi = data.psi.findIndex((item) => item.name === name);
-    return {
-      key: name, title: data.psi[psi].title, value: (row) => rank(row, psi), hint: `${data.psi[psi].title}: how many of the graph's nodes have less`,
-      cell: (row) => meter(rank(row, psi), rank(row, psi) === null ? "none" : percent(rank(row, psi)), data.psi[psi].tone),
-    };
-  };
-  const columns = [
-    { key: "node", title: "Node", value: (row) => rows.node[row], cell: (row) => nodeCell(row) },
-    { key: "prediction", title: "Prediction", value: (row) => (isClassified ? className(rows.prediction[row]) : rows.prediction[row]), cell: (row) => classTag(rows.prediction[row]) },
-    { key: "label", title: "Label", value: (row) => (rows.label[row] === null ? null : isClassified ? labelText(row) : rows.label[row]), cell: (row) => (rows.correct[row] === true ? mark(row) : verdict(row)) },
-    { key: "sure", title: "Confidence", value: (row) => rows.confidence[row], cell: (row) => meter(rows.confidence[row], rows.confidence[row] === null ? "none" : percent(rows.confidence[row])) },
-    psiColumn("conflict"), psiColumn("stability"), psiColumn("influence"), psiColumn("receptiveness"),
-    { key: "role", title: "Role", value: (row) => rows.role[row], cell: (row) => rows.role[row] ?? html("span", { class: "faint" }, "none") },
-  ];
-
-  const nodeCell = (row) => {
-    const node = rows.node[row];
-    return html("a", { href: `#node-${node}`, class: "node" },
-      hasPicture(node) ? picture(node, "") : null, html("span", {}, names ? `${node} ${nodeName(node)}` : String(node)));
-  };
   // What a search looks through, made once, before the first is asked for if there is time.
-  const read = () => {
-    texts ??= rows.node.map((node, row) => [nodeName(node), className(rows.prediction[row]), labelText(row), rows.role[row] ?? "", rows.rationale[row]].join("\n").toLowerCase());
-  };
+  const read = () => { texts ??= rows.id.map((_, row) => [...words(row), rows.rationale[row]].join("\n").toLowerCase()); };
   const search = (query) => {
-    const words = query.trim().toLowerCase();
-    if (!words) return () => true;
-    const id = /^(?:node\s*|#)?(\d+)$/.exec(words);
-    if (id) return (row) => String(rows.node[row]).startsWith(id[1]);
+    const wanted = query.trim().toLowerCase();
+    if (!wanted) return () => true;
+    const id = new RegExp(`^(?:${data.subject}\\s*|#)?(\\d+)$`).exec(wanted);
+    if (id) return (row) => String(rows.id[row]).startsWith(id[1]);
     read();
-    return (row) => texts[row].includes(words);
+    return (row) => texts[row].includes(wanted);
   };
 
   const filter = () => {
     const found = search(state.query);
-    const cls = state.cls === "" ? null : Number(state.cls);
-    shown = order.filter((row) =>
-      (!state.wrong || rows.correct[row] === false)
-      && (!state.conflict || rows.conflicts[row] === true)
-      && (cls === null || rows.prediction[row] === cls || rows.label[row] === cls)
-      && (!state.role || rows.role[row] === state.role)
-      && found(row));
+    const active = Object.entries(filters).filter(([name, { off }]) => state[name] !== off);
+    shown = order.filter((row) => active.every(([name, { keeps }]) => keeps(row, state[name])) && found(row));
   };
 
   const sort = () => {
-    order = rows.node.map((node, row) => row);
+    order = rows.id.map((_, row) => row);
     const column = columns.find((item) => item.key === state.key);
     const values = order.map(column.value);
     const sign = state.descending ? -1 : 1;
@@ -67,21 +41,22 @@ const table = (() => {
     });
   };
 
-  const cell = (column, row) => html(column.key === "node" ? "th" : "td", { "data-key": column.key, scope: column.key === "node" ? "row" : null }, column.cell(row));
+  const cell = (column, row) => (column === columns[0]
+    ? html("th", { "data-key": column.key, scope: "row" }, html("a", { href: `#${data.subject}-${rows.id[row]}`, class: "node" }, ...column.cell(row)))
+    : html("td", { "data-key": column.key }, column.cell(row)));
 
   const render = () => {
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     state.page = Math.min(state.page, pages - 1);
     const start = state.page * PAGE;
     body.replaceChildren(...shown.slice(start, start + PAGE).map((row) =>
-      html("tr", { "data-node": rows.node[row], class: rows.correct[row] === false ? "wrong" : null }, ...columns.map((column) => cell(column, row)))));
+      html("tr", { "data-id": rows.id[row], class: rows.correct[row] === false ? "wrong" : null }, ...columns.map((column) => cell(column, row)))));
     if (!shown.length) {
-      body.append(html("tr", {}, html("td", { colspan: columns.length, class: "empty" }, "No node fits these filters.")));
+      body.append(html("tr", {}, html("td", { colspan: columns.length, class: "empty" }, `No ${data.subject} fits these filters.`)));
     }
-    const [found, total] = [shown.length, rows.node.length].map((count) => count.toLocaleString("en"));
-    const isFiltered = Object.keys(NO_FILTERS).some((name) => state[name] !== NO_FILTERS[name]);
-    byId("count").textContent = shown.length === rows.node.length ? `${total} nodes` : `${found} of ${total} nodes`;
-    byId("clear").hidden = !isFiltered;
+    const [found, total] = [shown.length, rows.id.length].map((count) => count.toLocaleString("en"));
+    byId("count").textContent = shown.length === rows.id.length ? `${total} ${data.subject}s` : `${found} of ${total} ${data.subject}s`;
+    byId("clear").hidden = Object.keys(OFF).every((name) => state[name] === OFF[name]);
     byId("page-number").textContent = `page ${(state.page + 1).toLocaleString("en")} of ${pages.toLocaleString("en")}`;
     byId("previous-page").disabled = state.page === 0;
     byId("next-page").disabled = state.page === pages - 1;
@@ -95,25 +70,27 @@ const table = (() => {
     Object.assign(state, { page: 0 }, changes);
     filter();
     render();
-    const kept = new Set(shown.map((row) => rows.node[row]));
-    const isFiltered = shown.length < rows.node.length;
-    map.show(isFiltered ? (node) => kept.has(node) : () => true);
+    changed(shown.length < rows.id.length ? new Set(shown.map((row) => rows.id[row])) : null);
   };
 
   const turn = (key) => {
-    const descending = state.key === key ? !state.descending : !UPWARDS.includes(key);
+    const descending = state.key === key ? !state.descending : !upwards.includes(key);
     Object.assign(state, { key, descending, page: 0 });
     sort();
     filter();
     render();
   };
 
+  const isBox = (input) => byId(input).type === "checkbox";
+
   // No filter, or only the one that is named.
   const only = (name) => {
-    byId("query").value = byId("class-filter").value = byId("role-filter").value = "";
-    byId("wrong-filter").checked = name === "wrong";
-    byId("conflict-filter").checked = name === "conflict";
-    change({ ...NO_FILTERS, ...(name ? { [name]: true } : {}) });
+    byId("query").value = "";
+    for (const [own, { input }] of Object.entries(filters)) {
+      if (isBox(input)) byId(input).checked = own === name;
+      else byId(input).value = "";
+    }
+    change({ ...OFF, ...(name ? { [name]: true } : {}) });
   };
 
   // Up, Down, Home and End lead from row to row, and on to the next page.
@@ -138,36 +115,44 @@ const table = (() => {
       button.addEventListener("click", () => turn(column.key));
       return html("th", { scope: "col", "data-key": column.key }, button);
     }));
-    byId("class-field").hidden = !isClassified;
-    byId("class-filter").append(...data.classes.map((name, value) => html("option", { value }, name)));
-    byId("role-filter").append(...data.roles.map((role) => html("option", { value: role.name }, role.name)));
-    byId("wrong-field").hidden = !rows.correct.includes(false);
-    byId("conflict-field").hidden = !rows.conflicts.includes(true);
     byId("query").addEventListener("input", (event) => change({ query: event.target.value }));
-    byId("class-filter").addEventListener("change", (event) => change({ cls: event.target.value }));
-    byId("role-filter").addEventListener("change", (event) => change({ role: event.target.value }));
-    byId("wrong-filter").addEventListener("change", (event) => change({ wrong: event.target.checked }));
-    byId("conflict-filter").addEventListener("change", (event) => change({ conflict: event.target.checked }));
+    for (const [name, { input, options, keeps }] of Object.entries(filters)) {
+      const box = isBox(input);
+      byId(input).append(...(options ?? []).map(([value, title]) => html("option", { value }, title)));
+      byId(input).closest("label").hidden = box ? !rows.id.some((_, row) => keeps(row, true)) : !options.length;
+      byId(input).addEventListener("change", (event) => change({ [name]: box ? event.target.checked : event.target.value }));
+    }
     byId("clear").addEventListener("click", () => { only(null); byId("query").focus(); });
     byId("previous-page").addEventListener("click", () => { state.page -= 1; render(); });
     byId("next-page").addEventListener("click", () => { state.page += 1; render(); });
     body.addEventListener("keydown", onKey);
     body.addEventListener("click", (event) => {
-      const row = event.target.closest("tr[data-node]");
-      if (row && !event.target.closest("a")) window.location.hash = `node-${row.dataset.node}`;
+      const row = event.target.closest("tr[data-id]");
+      if (row && !event.target.closest("a")) window.location.hash = `${data.subject}-${row.dataset.id}`;
     });
-    state.key = "conflict";
     sort();
     filter();
     render();
     (window.requestIdleCallback ?? setTimeout)(read);
   };
 
-  // The node `step` places further in the table as it is filtered and sorted now; null at its ends.
-  const beside = (node, step) => {
-    const place = shown.indexOf(rowOf.get(node));
+  // What is `step` places further in the table as it is filtered and sorted now; null at its ends.
+  const beside = (id, step) => {
+    const place = shown.indexOf(rowOf.get(id));
     const row = place < 0 ? undefined : shown[place + step];
-    return row === undefined ? null : rows.node[row];
+    return row === undefined ? null : rows.id[row];
   };
   return { start, beside, only };
-})();
+};
+
+// Columns and filters of every table.
+const predictionColumns = [
+  { key: "prediction", title: "Prediction", value: (row) => (isClassified ? className(rows.prediction[row]) : rows.prediction[row]), cell: (row) => classTag(rows.prediction[row]) },
+  { key: "label", title: "Label", value: (row) => (rows.label[row] === null ? null : isClassified ? labelText(row) : rows.label[row]), cell: (row) => (rows.correct[row] === true ? mark(row) : verdict(row)) },
+  { key: "sure", title: "Confidence", value: (row) => rows.confidence[row], cell: (row) => meter(rows.confidence[row], rows.confidence[row] === null ? "none" : percent(rows.confidence[row])) },
+];
+const classFilter = {
+  input: "class-filter", off: "", options: data.classes.map((name, value) => [value, name]),
+  keeps: (row, value) => rows.prediction[row] === Number(value) || rows.label[row] === Number(value),
+};
+const wrongFilter = { input: "wrong-filter", off: false, keeps: (row) => rows.correct[row] === false };

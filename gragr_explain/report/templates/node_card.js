@@ -1,46 +1,10 @@
 // The card of a node: the whole explanation of one prediction.
 
-const classTag = (value) => (value === null ? html("span", { class: "faint" }, "unknown")
-  : html("span", { class: "class" }, isClassified ? html("i", { style: `background:${colourOf(value)}` }) : null, html("span", {}, className(value))));
-
-const meter = (share, text, kind = "") => html("span", { class: `meter ${kind} ${share === null ? "none" : ""}` },
-  html("i", { style: `--share:${share ?? 0}` }), html("span", {}, text));
-
-const mark = (row) => (rows.correct[row] === null ? null
-  : html("span", { class: `mark ${rows.correct[row] ? "right" : "wrong"}` }, rows.correct[row] ? "✓ right" : "✗ wrong"));
-
-const verdict = (row) => (rows.label[row] === null ? html("span", { class: "faint" }, "unknown")
-  : html("span", { class: "verdict" }, classTag(rows.label[row]), mark(row)));
-
-const section = (title, ...children) => html("section", {}, html("h3", {}, title), ...children);
-
-const writtenBy = (row) => {
-  if (rows.problems[row] !== null) {
-    const why = rows.problems[row].length ? `: ${rows.problems[row].join("; ")}` : "";
-    return html("p", { class: "writer replaced" },
-      `A language model's text was replaced by the template's, because the explanation does not support it${why}.`);
-  }
-  return html("p", { class: "writer" }, rows.writer[row] === "llm" ? "Written by a language model and checked against the numbers." : "Written from the numbers by a template.");
-};
-
-const changePart = (row) => {
-  if (rows.change[row] === null) return null;
-  const [removed, prediction, sure] = rows.change[row];
-  const without = removed === 1 ? "Without the one connection that supports it most" : `Without the ${removed} connections that support it most`;
-  const changes = prediction !== className(rows.prediction[row]);
-  const says = changes && sure < 0.5
-    ? [`${without}, the model would be at a loss: its best guess would be `, html("b", {}, prediction), `, ${percent(sure)} sure.`]
-    : changes
-    ? [`${without}, the model would say `, html("b", {}, prediction), ` instead, and be ${percent(sure)} sure of it.`]
-    : [`${without}, the model would still say `, html("b", {}, prediction), `, and be ${percent(sure)} sure of it. The prediction does not hang on them alone.`];
-  return section("What would change it", html("p", { class: "change" }, ...says));
-};
-
 const code = (text) => html("pre", { class: "call" }, html("code", {}, text));
 
 const correctionPart = (row) => {
   if (!isClassified || rows.correct[row] !== false) return null;
-  const [node, label] = [rows.node[row], rows.label[row]];
+  const [node, label] = [rows.id[row], rows.label[row]];
   return section("What to do",
     html("p", {}, "If the label is right, correct the prediction. This makes the model say ", html("b", {}, className(label)), " here, and changes as little else as can be:"),
     code(`gragr-explain edit FOLDER ${node} --label ${data.labelOptions[label]}`),
@@ -80,19 +44,14 @@ const psiPart = (row, i) => {
     html("div", { class: "ends", "aria-hidden": "true" }, html("span", {}, psi.low), html("span", { class: "rank" }, standing(share)), html("span", {}, psi.high)));
 };
 
-const bar = (weight) => [html("i", { style: `--share:${weight}` }), html("b", {}, number(weight))];
-
 const featurePart = (row) => {
-  const node = rows.node[row];
+  const node = rows.id[row];
   if (hasPicture(node)) {
     const plain = html("figure", {}, picture(node, `The picture of ${nodeName(node)}`), html("figcaption", {}, "what the model saw"));
     const marked = html("figure", {}, picture(node, `The picture of ${nodeName(node)}, the pixels that support its prediction marked`, evidence(row)), html("figcaption", {}, "what speaks for its prediction"));
     return section("The picture", html("div", { class: "pair" }, plain, marked));
   }
-  const list = rows.features[row];
-  if (!list.length) return section("Features that support it", html("p", { class: "faint" }, "No single feature supports this prediction."));
-  return section("Features that support it",
-    html("ol", { class: "bars" }, ...list.slice(0, 10).map(([feature, weight]) => html("li", {}, html("span", {}, featureName(feature)), ...bar(weight)))));
+  return featureList(row);
 };
 
 const nodeLink = (node) => (rowOf.has(node) ? html("a", { href: `#node-${node}` }, nodeName(node)) : nodeName(node));
@@ -137,8 +96,6 @@ const trainingPart = (row) => {
     html("p", { class: "ends" }, html("span", {}, "first step"), html("span", { class: "keys" }, html("i", { class: "own" }), "this node ", html("i", { class: "median" }), "the graph's median"), html("span", {}, `step ${steps}`)));
 };
 const training = { values: null };
-
-const fact = (name, ...value) => html("div", {}, html("dt", {}, name), html("dd", {}, ...value));
 
 const facts = (row) => {
   const sure = rows.confidence[row];
