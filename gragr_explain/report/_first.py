@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pick:
-    """A node to look at: its id, what it is called, and why to look at it."""
+    """What to look at: the id of a node or of a graph, what it is called, and why to look at it."""
 
-    node: int
+    id: int
     name: str
     why: str
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gragr_explain.context import FEATURES
 from gragr_explain.report._captions import CURVES, psi_caption
 from gragr_explain.report._curves import recorded_panels, recorded_trajectories, training_curve, trajectory
-from gragr_explain.report._encoding import to_json
 from gragr_explain.report._figures import psi_distribution, role_counts
 from gragr_explain.report._findings import Findings, find
 from gragr_explain.report._frequencies import describe_layers
@@ -23,6 +18,7 @@ from gragr_explain.report._prototypes import describe_prototypes
 from gragr_explain.report._psi import ROLE_MEANING, SOURCE_MEANING, WORDING
 from gragr_explain.report._style import new_axes, to_svg
 from gragr_explain.report._summary import summarise
+from gragr_explain.report._template import render_template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +30,7 @@ if TYPE_CHECKING:
     from gragr_explain.history import GradientHistory
     from gragr_explain.models import FrequencyProfile
 
-_TEMPLATES = files("gragr_explain.report") / "templates"
-_SCRIPTS = (
-    *("dom.js", "store.js", "parts.js", "drawing.js", "table.js", "page.js"),
-    *("nodes.js", "pictures.js", "node_graph.js", "map.js", "node_card.js", "node_table.js", "node_page.js"),
-)
+_SCRIPTS = ("nodes.js", "pictures.js", "node_graph.js", "map.js", "node_card.js", "node_table.js", "node_page.js")
 
 
 class Drawn(NamedTuple):
@@ -61,13 +53,7 @@ def render_page(
     prototypes: pd.DataFrame | None,
     influences: Influences | None,
 ) -> str:
-    """The page of a batch of explanations; arguments as for :func:`gragr_explain.report.export`.
-
-    The page carries a content security policy that lets a browser run its one script and load nothing at all, so
-    that not even a mistake in escaping a name could make it run or fetch something.
-    """
-    script = "\n".join(['"use strict";', "(() => {", *map(_text, _SCRIPTS), "})();"])
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    """The page of a batch of explanations; arguments as for :func:`gragr_explain.report.export`."""
     findings = find(explanations, data, history)
     payload = build_payload(
         explanations,
@@ -79,15 +65,12 @@ def render_page(
         influences=influences,
     )
     held = payload["rows"]["id"]
-    environment = Environment(autoescape=True, loader=FunctionLoader(_text), undefined=StrictUndefined)
-    return environment.get_template("report.html.j2").render(
+    return render_template(
+        "nodes.html.j2",
+        _SCRIPTS,
+        payload,
         title=title,
         summary=summarise(explanations, findings),
-        payload=payload,
-        data=Markup(to_json(payload)),
-        style=Markup(_text("report.css")),
-        script=Markup(script),
-        script_hash=digest,
         figures=_psi_figures(explanations, findings),
         curves=_training_figures(explanations, history),
         layers=None if frequencies is None else describe_layers(frequencies),
@@ -121,7 +104,3 @@ def _training_figures(explanations: NodeExplanations, history: GradientHistory |
         Drawn(Markup(to_svg(ax, f"curve-{place}")), f"{title}, over the training", CURVES[title])
         for place, (ax, title) in enumerate(zip(axes, titles, strict=True))
     ]
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ def summarise(explanations: NodeExplanations, findings: Findings, most: int = 6)
     """
     classified = not explanations.all_predictions.is_floating_point()
     labels = labels_to_check(explanations, findings, most)
-    named = {pick.node for pick in labels}
+    named = {pick.id for pick in labels}
     doubtful = predictions_to_doubt(explanations, findings, most + len(named)) if classified else []
     return Summary(
         tiles=_tiles(findings),
@@ -88,7 +88,7 @@ def summarise(explanations: NodeExplanations, findings: Findings, most: int = 6)
         shares=shares(explanations, findings)[:10],
         unknown=Part("What this rests on", _unknown(explanations, findings)),
         labels=labels,
-        doubtful=[pick for pick in doubtful if pick.node not in named][:most],
+        doubtful=[pick for pick in doubtful if pick.id not in named][:most],
     )
 
 

@@ -69,7 +69,7 @@ def test_labels_to_check_are_contradicted_and_the_surest_first(explanations, dat
     frame = to_frame(explanations)
     picks = labels_to_check(explanations, find(explanations, data), 6)
     wrong = frame[frame["correct"].eq(False).fillna(False)].sort_values("confidence", ascending=False)
-    assert [pick.node for pick in picks] == wrong["node"].tolist()[:6]
+    assert [pick.id for pick in picks] == wrong["node"].tolist()[:6]
     row = wrong.iloc[0]
     for part in (row["label_name"], row["prediction_name"], percent(row["confidence"]), "neighbour"):
         assert str(part) in picks[0].why
@@ -80,15 +80,15 @@ def test_doubtful_predictions_conflict_and_no_label_confirms_them(explanations, 
     picks = predictions_to_doubt(explanations, find(explanations, data), 6)
     assert picks
     for pick in picks:
-        assert explanations.context.rank[pick.node, 0] >= 0.8
-        assert frame.loc[pick.node, "correct"] is not True
-    sure = [frame.loc[pick.node, "confidence"] for pick in picks]
+        assert explanations.context.rank[pick.id, 0] >= 0.8
+        assert frame.loc[pick.id, "correct"] is not True
+    sure = [frame.loc[pick.id, "confidence"] for pick in picks]
     assert sure == sorted(sure)
 
 
 def test_no_node_is_in_both_lists(explanations, data):
     summary = summarise(explanations, find(explanations, data))
-    assert not {pick.node for pick in summary.labels} & {pick.node for pick in summary.doubtful}
+    assert not {pick.id for pick in summary.labels} & {pick.id for pick in summary.doubtful}
 
 
 def test_classes_that_meet_are_counted_by_hand(explanations, data):
