@@ -8,7 +8,7 @@ from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._many import explain_many, explain_parts
 from gragr_explain.explain._occlusion import OcclusionExplainer
-from gragr_explain.explain._result import GraphExplanations, NodeExplanations
+from gragr_explain.explain._result import Explanations, GraphExplanations, NodeExplanations
 
 if TYPE_CHECKING:
     from gragr_explain.explain._captum import EdgeGradientAttribution
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EdgeGradientAttribution",
     "EdgeGradientExplainer",
+    "Explanations",
     "GradientContextExplainer",
     "GraphExplanations",
     "NodeExplanations",

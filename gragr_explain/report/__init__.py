@@ -12,9 +12,11 @@ from gragr_explain.report._figures import (
 )
 from gragr_explain.report._projection import project
 from gragr_explain.report._table import json_lines, table_schema, to_frame, to_table, write_jsonl, write_parquet
+from gragr_explain.report.graphs import choose_graphs
 
 __all__ = [
     "choose_cards",
+    "choose_graphs",
     "conflict_map",
     "draw_features",
     "draw_subgraph",

@@ -43,7 +43,7 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
     roles = iter(_nodes(confident_first.dropna(subset="role").drop_duplicates("role")))
     uncertain = iter(_nodes(confident_first[::-1]))
     typical = iter(_nodes(_typical(frame)))
-    return _draw([wrong, conflicting, roles, uncertain, wrong, typical], count)
+    return draw_in_turn([wrong, conflicting, roles, uncertain, wrong, typical], count)
 
 
 def _typical(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def _nodes(frame: pd.DataFrame) -> list[int]:
     return [int(node) for node in frame["node"]]
 
 
-def _draw(lists: Sequence[Iterator[int]], count: int) -> list[int]:
+def draw_in_turn(lists: Sequence[Iterator[int]], count: int) -> list[int]:
     """Draw from each list in turn, never the same node twice, until there are ``count`` or none is left."""
     chosen: dict[int, None] = {}
     while len(chosen) < count:

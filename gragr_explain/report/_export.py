@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch_geometric.data import Batch, Data, Dataset
 
 from gragr_explain.arguments import check_number, check_type
 from gragr_explain.context import Influences
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidIndexError, OutputError
-from gragr_explain.explain import NodeExplanations
+from gragr_explain.errors import (
+    GragrError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidIndexError,
+    InvalidTypeError,
+    OutputError,
+)
+from gragr_explain.explain import Explanations, GraphExplanations, NodeExplanations
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.history import GradientHistory
 from gragr_explain.inputs import check_data
@@ -20,10 +29,10 @@ from gragr_explain.report._drawings import check_image_shape
 from gragr_explain.report._page import render_page
 from gragr_explain.report._prototypes import check_prototypes
 from gragr_explain.report._table import save_jsonl, save_parquet, to_frame
+from gragr_explain.report.graphs import choose_graphs, render_graphs_page
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
 
 FILES = {"parquet": "explanations.parquet", "jsonl": "explanations.jsonl", "html": "report.html"}
@@ -31,18 +40,19 @@ FILES = {"parquet": "explanations.parquet", "jsonl": "explanations.jsonl", "html
 
 
 def export(
-    explanations: NodeExplanations,
+    explanations: Explanations,
     folder: str | os.PathLike[str],
     *,
-    data: Data,
+    data: Data | Sequence[Data] | Dataset,
     history: GradientHistory | None = None,
     cards: Mapping[int, Explanation] | Collection[int] | None = None,
-    title: str = "What the model learned, node by node",
+    title: str | None = None,
     image_shape: tuple[int, int] | None = None,
     frequencies: FrequencyProfile | None = None,
     prototypes: pd.DataFrame | None = None,
     influences: Influences | None = None,
     formats: Collection[str] = ("parquet", "jsonl", "html"),
+    progress: bool = True,
 ) -> dict[str, Path]:
     """Write explanations into a folder: a Parquet table, JSON lines and a page to look at.
 
@@ -50,67 +60,104 @@ def export(
     goes wrong while writing leaves an earlier export as it was, and no file is ever there in part.
 
     Args:
-        explanations: The explanations of ``n`` nodes, as :func:`gragr_explain.explain.explain_many` returns them.
+        explanations: The explanations of ``n`` nodes, or graphs, as :func:`gragr_explain.explain.explain_many` returns
+            them.
         folder: Where to write; created where it is missing.
-        data: The graph that was explained.
-        history: What was recorded of the training, for the training curves.
-        cards: The nodes that the page puts on cards, in this order. As a mapping, with the full explanation of each,
-            whose masks are then shown in place of the few strongest edges and features that ``explanations`` holds.
-            By default, the nodes of :func:`choose_cards`.
+        data: The graph that was explained, or all of the graphs.
+        history: What was recorded of the training, for the training curves. Only for nodes.
+        cards: The nodes, or graphs, that the page puts on cards, in this order. For nodes, as a mapping, with the full
+            explanation of each, whose masks are then shown in place of the few strongest edges and features that
+            ``explanations`` holds. By default, the nodes of :func:`choose_cards`, or the graphs of
+            :func:`choose_graphs`.
         title: The title of the page.
-        image_shape: ``(height, width)`` where a node's features are the pixels of a grey picture.
+        image_shape: ``(height, width)`` where a node's features are the pixels of a grey picture. Only for nodes.
         frequencies: Which frequencies the layers of the explained model favour, as
-            :func:`gragr_explain.models.frequency_profile` finds, for the page to say and draw.
+            :func:`gragr_explain.models.frequency_profile` finds, for the page to say and draw. Only for nodes.
         prototypes: What the nodes of a condensed graph stand for, as :func:`gragr_explain.condensation.prototypes`
-            returns, for the page to draw.
+            returns, for the page to draw. Only for nodes.
         influences: The training nodes behind predictions (:func:`gragr_explain.context.influences`), for their cards.
+            Only for nodes.
         formats: Which files to write: ``"parquet"``, ``"jsonl"``, ``"html"``.
+        progress: Whether to show a progress bar where many graphs are drawn.
 
     Returns:
         The path of each file, by format.
 
     Raises:
         OutputError: The folder cannot be written to; known before any work is done.
-        InvalidArgumentError: A format is unknown, the pictures' shape does not fit the features, or the prototypes
-            are none, or not of this graph.
+        InvalidArgumentError: A format is unknown, the pictures' shape does not fit the features, the prototypes are
+            none, or not of this graph, or what is only for nodes is given with graphs.
         InvalidTypeError: An argument is of another type.
-        InvalidGraphError: The graph cannot be used, or has another number of nodes than the one that was explained.
-        InvalidIndexError: A card is asked for a node that was not explained, or an influence is of a node that the
-            graph does not have.
+        InvalidGraphError: A graph cannot be used, or the graphs are not those that were explained.
+        InvalidIndexError: A card is asked for what was not explained, or an influence is of a node that the graph does
+            not have.
     """
-    check_type("explanations", explanations, NodeExplanations)
-    num_nodes = explanations.context.num_nodes
-    check_data(data)
-    if data.x.size(0) != num_nodes:
-        raise InvalidGraphError(
-            f"expected the graph of {num_nodes} nodes that was explained, got one of {data.x.size(0)}"
-        )
+    check_type("explanations", explanations, Explanations)
     check_type("formats", formats, Collection)
     unknown = sorted(set(map(str, formats)) - set(FILES))
     if unknown:
         raise InvalidArgumentError(f"expected formats among {sorted(FILES)}, got {unknown}")
-    check_type("history", history, GradientHistory, optional=True)
     check_type("cards", cards, Collection, optional=True)
+    check_type("history", history, GradientHistory, optional=True)
     check_type("frequencies", frequencies, FrequencyProfile, optional=True)
     check_type("influences", influences, Influences, optional=True)
-    if image_shape is not None:
-        check_image_shape(image_shape, data.x.size(-1))
-    if prototypes is not None:
-        check_prototypes(prototypes, num_nodes)
-    full = _full(choose_cards(explanations) if cards is None else cards)
-    missing = sorted(set(full) - set(explanations.index.tolist()))
-    if missing:
-        raise InvalidIndexError(f"expected cards of explained nodes only, got {missing[:5]}")
-    if influences is not None and int(influences.train.max()) >= num_nodes:
-        raise InvalidIndexError(
-            f"expected influences of the graph's {num_nodes} nodes, got one of node {int(influences.train.max())}"
+    if isinstance(explanations, GraphExplanations):
+        _check_none(
+            history=history,
+            image_shape=image_shape,
+            frequencies=frequencies,
+            prototypes=prototypes,
+            influences=influences,
         )
+        graphs = _explained_graphs(explanations, data)
+        chosen = _full(choose_graphs(explanations) if cards is None else cards)
+        _check_cards(chosen, explanations)
+
+        def page() -> str:
+            called = "What the model goes by, graph by graph" if title is None else title
+            return render_graphs_page(explanations, graphs, title=called, cards=list(chosen), progress=progress)
+
+    else:
+        assert isinstance(explanations, NodeExplanations)
+        graph = _explained_graph(explanations, data)
+        if image_shape is not None:
+            check_image_shape(image_shape, graph.x.size(-1))
+        if prototypes is not None:
+            check_prototypes(prototypes, graph.x.size(0))
+        if influences is not None and int(influences.train.max()) >= graph.x.size(0):
+            raise InvalidIndexError(
+                f"expected influences of the graph's {graph.x.size(0)} nodes, got one of node "
+                f"{int(influences.train.max())}"
+            )
+        full = _full(choose_cards(explanations) if cards is None else cards)
+        _check_cards(full, explanations)
+
+        def page() -> str:
+            called = "What the model learned, node by node" if title is None else title
+            return render_page(
+                explanations,
+                graph,
+                title=called,
+                history=history,
+                cards=full,
+                image_shape=image_shape,
+                frequencies=frequencies,
+                prototypes=prototypes,
+                influences=influences,
+            )
+
+    return _write(explanations, folder, formats, page)
+
+
+def _write(
+    explanations: Explanations, folder: str | os.PathLike[str], formats: Collection[str], page: Callable[[], str]
+) -> dict[str, Path]:
+    """Write the files of an export, all or none."""
     folder = check_writable(folder)
     paths = {name: folder / FILES[name] for name in FILES if name in formats}
     for path in paths.values():
         if path.is_dir():
             raise OutputError(f"expected to write a file, got a folder in its place: '{path}'")
-
     with atomic(*paths.values()) as temporary:
         files = dict(zip(paths, temporary, strict=True))
         frame = to_frame(explanations) if files.keys() & {"parquet", "jsonl"} else None
@@ -119,24 +166,58 @@ def export(
         if frame is not None and "jsonl" in files:
             save_jsonl(frame, files["jsonl"])
         if "html" in files:
-            page = render_page(
-                explanations,
-                data,
-                title=title,
-                history=history,
-                cards=full,
-                image_shape=image_shape,
-                frequencies=frequencies,
-                prototypes=prototypes,
-                influences=influences,
-            )
-            files["html"].write_text(page, encoding="utf-8")
+            files["html"].write_text(page(), encoding="utf-8")
     return paths
 
 
+def _explained_graph(explanations: NodeExplanations, data: Any) -> Data:
+    num_nodes = explanations.context.num_nodes
+    check_data(data)
+    if data.x.size(0) != num_nodes:
+        raise InvalidGraphError(
+            f"expected the graph of {num_nodes} nodes that was explained, got one of {data.x.size(0)}"
+        )
+    found: Data = data
+    return found
+
+
+def _explained_graphs(explanations: GraphExplanations, data: Any) -> dict[int, Data]:
+    """The graphs that were explained, by their number."""
+    graphs = data.to_data_list() if isinstance(data, Batch) else data
+    if isinstance(graphs, Data) or not isinstance(graphs, Sequence | Dataset):
+        raise InvalidTypeError(f"expected the sequence of graphs that was explained, got {type(graphs).__name__}")
+    if len(graphs) != explanations.num_graphs:
+        raise InvalidGraphError(f"expected the {explanations.num_graphs} graphs that there were, got {len(graphs)}")
+    found = {number: graphs[number] for number in explanations.index.tolist()}
+    for (number, graph), edges in zip(found.items(), explanations.edges, strict=True):
+        try:
+            check_data(graph)
+        except GragrError as error:
+            raise type(error)(f"graph {number}: {error}") from error
+        last = max((node for edge in edges for node in edge[:2]), default=-1)
+        if last >= graph.x.size(0):
+            raise InvalidGraphError(
+                f"expected the graphs that were explained, got graph {number} of {graph.x.size(0)} nodes, where node "
+                f"{last} supports the prediction"
+            )
+    return found
+
+
+def _check_none(**only_nodes: Any) -> None:
+    for name, value in only_nodes.items():
+        if value is not None:
+            raise InvalidArgumentError(f"expected no {name} with explanations of graphs, as it is of nodes")
+
+
+def _check_cards(cards: Mapping[int, Any], explanations: Explanations) -> None:
+    missing = sorted(set(cards) - set(explanations.index.tolist()))
+    if missing:
+        raise InvalidIndexError(f"expected cards of what was explained only, got {missing[:5]}")
+
+
 def _full(cards: Mapping[int, Explanation] | Collection[int]) -> dict[int, Explanation | None]:
-    """The full explanation of each card's node, ``None`` where there is none."""
+    """The full explanation of each card's node or graph, ``None`` where there is none."""
     given = dict(cards) if isinstance(cards, Mapping) else dict.fromkeys(cards)
-    for node in given:
-        check_number("the node of a card", node, whole=True)
-    return {int(node): explanation for node, explanation in given.items()}
+    for number in given:
+        check_number("the number of a card", number, whole=True)
+    return {int(number): explanation for number, explanation in given.items()}

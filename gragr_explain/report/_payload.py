@@ -105,7 +105,7 @@ def build_payload(
                 list(explanations.rationales[row].problems) if explanations.rationales[row].replaced else None
                 for row in rows
             ],
-            "change": [_change(change) for change in changes],
+            "change": [change_row(change) for change in changes],
             "graph": [
                 _graph(node, item.edges, 0 if change is None else change.removed)
                 for node, item, change in zip(nodes, evidence, changes, strict=True)
@@ -192,7 +192,8 @@ def _distribution(explanations: NodeExplanations, column: int) -> dict[str, Any]
     }
 
 
-def _change(change: ChangeFact | None) -> list[Any] | None:
+def change_row(change: ChangeFact | None) -> list[Any] | None:
+    """How many edges were taken away, what is predicted then, and how surely."""
     return None if change is None else [change.removed, change.prediction, rounded(change.confidence)]
 
 

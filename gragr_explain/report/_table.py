@@ -1,4 +1,4 @@
-"""Explanations as a table: one row a node."""
+"""Explanations as a table: one row a node, or a graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gragr_explain.arguments import check_type
 from gragr_explain.context import FEATURES, ROLES, GradientContext
-from gragr_explain.explain import NodeExplanations
+from gragr_explain.explain import Explanations, NodeExplanations
 from gragr_explain.files import as_path, atomic
 
 _EDGES = pa.list_(pa.struct([("source", pa.int64()), ("target", pa.int64()), ("weight", pa.float64())]))
@@ -25,20 +25,20 @@ _FEATURES = pa.list_(pa.struct([("feature", pa.int64()), ("name", pa.string()), 
 _ROWS_AT_ONCE = 1024
 
 
-def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
+def to_frame(explanations: Explanations) -> pd.DataFrame:
     """The table of a batch of explanations.
 
     Args:
-        explanations: The explanations of ``n`` nodes.
+        explanations: The explanations of ``n`` nodes, or graphs.
 
     Returns:
         A data frame of ``n`` rows in the order of ``explanations.index``, with the columns
 
-        - ``node``, ``node_name``, ``prediction`` (class id, or the value of a regression), ``prediction_name``,
-          ``confidence``;
+        - ``node`` and ``node_name``, or ``graph``; ``prediction`` (class id, or the value of a regression),
+          ``prediction_name``, ``confidence``;
         - ``label``, ``label_name`` and ``correct``, missing where the label is not known;
-        - ``psi_<feature>`` and ``valid_<feature>`` of the six features; a psi that is not valid is missing;
-        - ``role``, ``psi_source``;
+        - of nodes: ``psi_<feature>`` and ``valid_<feature>`` of the six features; a psi that is not valid is missing;
+          and ``role``, ``psi_source``;
         - ``edges``: a list of ``{source, target, weight}`` and ``features``: a list of
           ``{feature, name, weight}``, strongest first;
         - ``change_removed``, ``change_prediction``, ``change_confidence``: what is predicted without so many of the
@@ -67,21 +67,28 @@ def to_frame(explanations: NodeExplanations) -> pd.DataFrame:
     return frame
 
 
-def numbers(explanations: NodeExplanations) -> pd.DataFrame:
+def numbers(explanations: Explanations) -> pd.DataFrame:
     """The part of the table that holds one number or one word a cell."""
-    check_type("explanations", explanations, NodeExplanations)
-    index = explanations.index.cpu()
-    context = explanations.context
+    check_type("explanations", explanations, Explanations)
+    index = explanations.index.cpu().numpy()
     prediction = explanations.prediction.cpu().numpy()
     classes = np.issubdtype(prediction.dtype, np.integer)
-    frame = pd.DataFrame({"node": index.numpy()})
-    frame["node_name"] = _names(explanations.node_names, index.numpy())
+    of_nodes = isinstance(explanations, NodeExplanations)
+    frame = pd.DataFrame({"node" if of_nodes else "graph": index})
+    if isinstance(explanations, NodeExplanations):
+        frame["node_name"] = _names(explanations.node_names, index)
     frame["prediction"] = prediction
     frame["prediction_name"] = _names(explanations.class_names if classes else None, prediction)
     frame["confidence"] = explanations.confidence.cpu().double().numpy()
     frame["label"], frame["label_name"] = _labels(explanations)
     correct = frame["label"] == frame["prediction"] if classes else pd.Series(pd.NA, frame.index)
     frame["correct"] = correct.astype("boolean").mask(frame["label"].isna())
+    if isinstance(explanations, NodeExplanations):
+        _add_psi(frame, explanations.context, explanations.index.cpu())
+    return frame
+
+
+def _add_psi(frame: pd.DataFrame, context: GradientContext, index: Tensor) -> None:
     valid = context.valid[index].cpu().numpy()
     psi = np.where(valid, context.psi[index].cpu().double().numpy(), np.nan)
     for column, feature in enumerate(FEATURES):
@@ -90,7 +97,6 @@ def numbers(explanations: NodeExplanations) -> pd.DataFrame:
         frame[f"valid_{feature}"] = valid[:, column]
     frame["role"] = _roles(context, index)
     frame["psi_source"] = _objects([context.source] * len(index))
-    return frame
 
 
 def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -129,31 +135,34 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
 
     Missing values and NaN are null.
     """
-    schema = table_schema(classes=frame["prediction"].dtype.kind == "i")
+    schema = table_schema(classes=frame["prediction"].dtype.kind == "i", graphs="graph" in frame)
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
-def table_schema(*, classes: bool) -> pa.Schema:
+def table_schema(*, classes: bool, graphs: bool = False) -> pa.Schema:
     """The names and types of the columns of :func:`to_table`.
 
     Args:
         classes: Whether predictions are classes; else they are the values of a regression.
+        graphs: Whether they are of graphs; else they are of nodes.
     """
     value = pa.int64() if classes else pa.float64()
+    psi = [
+        *((f"psi_{feature}", pa.float64()) for feature in FEATURES),
+        *((f"valid_{feature}", pa.bool_()) for feature in FEATURES),
+        ("role", pa.string()),
+        ("psi_source", pa.string()),
+    ]
     return pa.schema(
         [
-            ("node", pa.int64()),
-            ("node_name", pa.string()),
+            *([("graph", pa.int64())] if graphs else [("node", pa.int64()), ("node_name", pa.string())]),
             ("prediction", value),
             ("prediction_name", pa.string()),
             ("confidence", pa.float64()),
             ("label", value),
             ("label_name", pa.string()),
             ("correct", pa.bool_()),
-            *((f"psi_{feature}", pa.float64()) for feature in FEATURES),
-            *((f"valid_{feature}", pa.bool_()) for feature in FEATURES),
-            ("role", pa.string()),
-            ("psi_source", pa.string()),
+            *([] if graphs else psi),
             ("edges", _EDGES),
             ("features", _FEATURES),
             ("change_removed", pa.int64()),
@@ -175,7 +184,7 @@ def json_lines(table: pa.Table) -> Iterator[str]:
             yield json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _labels(explanations: NodeExplanations) -> tuple[pd.Series, pd.Series]:
+def _labels(explanations: Explanations) -> tuple[pd.Series, pd.Series]:
     """The labels and their names, missing where they are not known."""
     if explanations.label is None:
         kind = "Float64" if explanations.prediction.is_floating_point() else "Int64"

@@ -34,7 +34,7 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
         if frame["label"].isna().all():
             sentences.append("The true labels are not known, so the page cannot say how many predictions are right.")
         return sentences
-    sentences.append(_right(len(findings.wrong), len(known)))
+    sentences.append(right_and_wrong(len(findings.wrong), len(known)))
     if 0 < len(judged) < len(known):
         sentences.append(
             f"What counts more: of the {len(judged):,} whose label it was not shown while it learned, it is right "
@@ -42,12 +42,13 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
         )
     elif judged["seen"].all():
         sentences.append("It learned from these very labels, which flatters it.")
-    sentences += _sure(judged)
+    sentences += how_sure(judged)
     sentences += _warning(findings)
     return sentences
 
 
-def _right(wrong: int, known: int) -> str:
+def right_and_wrong(wrong: int, known: int) -> str:
+    """How many predictions of known label are right."""
     if not wrong:
         return f"The model is right about all {known:,} whose label is known."
     return (
@@ -55,8 +56,8 @@ def _right(wrong: int, known: int) -> str:
     )
 
 
-def _sure(judged: pd.DataFrame) -> list[str]:
-    """Whether the model's confidence can be taken at its word."""
+def how_sure(judged: pd.DataFrame) -> list[str]:
+    """Whether a model's confidence can be taken at its word, by predictions that are ``correct`` or not."""
     if judged["confidence"].notna().sum() < FEW:
         return []
     right = judged["correct"].astype(bool)
