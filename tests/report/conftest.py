@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from driving import BROWSER, DRIVER
 from made_explanations import make_data, make_explanations
 from torch_geometric.data import Data
 
@@ -35,3 +36,22 @@ def history(data: Data) -> GradientHistory:
         conflict_count=torch.arange(size).remainder(3).float(),
         curves=curves,
     )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    if not (BROWSER and DRIVER):
+        pytest.skip("Chromium and chromedriver are needed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()

@@ -2,16 +2,14 @@
 
 import json
 import re
-import shutil
 import time
-from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 import torch
+from driving import CONTRAST, HOSTILE, LOOKS, RULES, card_shown, find, seen_as, visit, wait
 from made_explanations import make_data, make_explanations
 
 from gragr_explain.context import Influences
@@ -19,17 +17,7 @@ from gragr_explain.models import FrequencyProfile
 from gragr_explain.rationale import ChangeFact
 from gragr_explain.report import export
 
-webdriver = pytest.importorskip("selenium.webdriver")
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="Chromium and chromedriver are needed")
-
-HOSTILE = [
-    "</script><script>window.pwned = 1</script>",
-    "\"'><img src=x onerror='window.pwned = 2'>",
-    "{{ 7 * 7 }} 🦊 <!-- \u2028 日本",
-]
 
 INFLUENCES = Influences(
     index=torch.tensor([3, 4]),
@@ -49,22 +37,6 @@ PROTOTYPES = pd.DataFrame(
         "features": [HOSTILE] * 3,
     }
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -94,34 +66,11 @@ def page(tmp_path_factory, history):
 
 @pytest.fixture
 def opened(browser, page):
-    browser.get("about:blank")
-    browser.get(page.as_uri())
-    yield browser
-    assert browser.execute_script("return window.pwned") is None
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-
-
-def find(browser, selector):
-    return browser.find_elements("css selector", selector)
-
-
-def wait(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the page did not come to what was expected"
-        time.sleep(0.02)
-
-
-def card_shown(browser):
-    return browser.execute_script(
-        "return Number(document.querySelector('dialog[open] [data-card]')?.dataset.card ?? NaN)"
-    )
+    yield from visit(browser, page)
 
 
 def shown_nodes(browser):
-    return browser.execute_script(
-        "return [...document.querySelectorAll('#rows tr[data-id]')].map(r => +r.dataset.id)"
-    )
+    return browser.execute_script("return [...document.querySelectorAll('#rows tr[data-id]')].map(r => +r.dataset.id)")
 
 
 def test_hostile_names_are_shown_and_not_run(opened):
@@ -354,21 +303,6 @@ def test_every_picture_has_an_alternative_and_every_control_a_name(opened):
     assert len(ids) == len(set(ids))
 
 
-@contextmanager
-def seen_as(browser, *, dark=False, phone=False, medium=""):
-    """The page as others see it: by night, on a phone, on paper."""
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": [scheme]})
-    if phone:
-        size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        yield
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-
-
 def open_card(browser, node):
     browser.execute_script(f"window.location.hash = 'node-{node}'")
     wait(lambda: card_shown(browser) == node)
@@ -387,15 +321,6 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
         assert small == 0
 
 
-LOOKS = [{}, {"dark": True}, {"phone": True}, {"dark": True, "phone": True}]
-
-
-RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-    "rules": {"skip-link": {"enabled": 0}},  # takes "#node-3", the address of a card, for a place on the page
-}
-
-
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_no_barrier_is_found(opened, look):
     axe = pytest.importorskip("axe_core_python.selenium").Axe()
@@ -405,9 +330,6 @@ def test_no_barrier_is_found(opened, look):
                 open_card(opened, card)
             found = axe.run(opened, options=RULES)["violations"]
             assert [(rule["id"], [part["html"] for part in rule["nodes"]]) for rule in found] == []
-
-
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("look", [{}, {"dark": True}, {"medium": "print", "dark": True}], ids=str)

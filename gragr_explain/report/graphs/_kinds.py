@@ -86,8 +86,8 @@ def patterns(
             if predictions[row] != label:
                 continue
             own = kinds.of[number]
-            chosen = torch.tensor([edge[:2] for edge in explanations.edges[row] if edge[2] > _CHOSEN]).view(-1, 2).t()
-            pairs = _pairs(own, chosen)
+            chosen = [edge[:2] for edge in explanations.edges[row] if edge[2] > _CHOSEN]
+            pairs = _pairs(own, torch.tensor(chosen, dtype=torch.long).view(-1, 2).t())
             support.update(pairs)
             where.update(set(pairs))
             everywhere.update(_pairs(own, graphs[number].edge_index.cpu()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from gragr_explain.explain import GraphExplanations
 from gragr_explain.report._first import Pick
 from gragr_explain.report._summary import Part, Tile
@@ -125,6 +127,4 @@ def _doubt(explanations: GraphExplanations, row: Any) -> str:
 
 def _hangs(row: Any) -> str:
     """On how many edges a prediction hangs, where it does."""
-    if row.falls is not True:
-        return ""
-    return f", by {counted(int(row.removed), 'edge')}"
+    return f", by {counted(int(row.removed), 'edge')}" if pd.notna(row.falls) and row.falls else ""
