@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import networkx as nx
 import numpy as np
+from scipy.sparse.csgraph import shortest_path
 
 from gragr_explain.report._evidence import Edge, ends
 
@@ -77,13 +78,27 @@ def _component(graph: nx.Graph) -> tuple[dict[int, tuple[float, float]], tuple[f
         ordered = nx.Graph()  # in the order of their numbers, so that the same graph is drawn the same way
         ordered.add_nodes_from(nodes)
         ordered.add_edges_from(sorted(graph.edges))
-        layout = nx.kamada_kawai_layout(ordered)
-        places = np.array([layout[node] for node in nodes])
-        lengths = [math.dist(layout[source], layout[target]) for source, target in ordered.edges]
-        places = _lying((places - places.mean(0)) / (float(np.mean(lengths)) or 1.0))
+        places = _lying(_least_stress(ordered))
     places -= places.min(0)
     width, height = places.max(0) + _GAP
     return {node: (float(x), float(y)) for node, (x, y) in zip(nodes, places, strict=True)}, (width, height)
+
+
+def _least_stress(graph: nx.Graph) -> np.ndarray:
+    """The better of two layouts: one begins with a circle, the other, where there is one, with a planar drawing."""
+    distance = shortest_path(nx.to_scipy_sparse_array(graph), unweighted=True)
+    distances = {node: dict(zip(graph, row, strict=True)) for node, row in zip(graph, distance.tolist(), strict=True)}
+    starts = [None, *([nx.planar_layout(graph)] if nx.is_planar(graph) else [])]
+    found = []
+    for start in starts:
+        layout = nx.kamada_kawai_layout(graph, dist=distances, pos=start)
+        places = np.array([layout[node] for node in graph])
+        apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+        near = distance == 1
+        places, apart = places / (apart[near].mean() or 1.0), apart / (apart[near].mean() or 1.0)
+        stress = float((((apart - distance) / np.where(distance > 0, distance, 1)) ** 2).sum())
+        found.append((stress, places - places.mean(0)))
+    return min(found, key=lambda each: each[0])[1]
 
 
 def _lying(places: np.ndarray) -> np.ndarray:

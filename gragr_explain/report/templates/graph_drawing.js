@@ -7,7 +7,7 @@ const wholeGraph = (row, { small = false } = {}) => {
   const { nodes, at, links } = rows.drawing[row];
   const count = at.length / 2;
   const points = Array.from({ length: count }, (_, place) => [at[2 * place], at[2 * place + 1]]);
-  const radius = Math.max(36, Math.min(120, 0.34 * closest(points)));
+  const radius = Math.max(70, Math.min(120, 0.34 * closest(points)));
   const vertices = points.map((point, place) => ({ at: point, radius, node: nodes ? nodes[place] : place }));
   const lines = [...links].sort((a, b) => a[2] - b[2]).map((link) => wire(vertices, link, small));
   const [left, top, width, height] = frame(vertices, small ? 40 : 60).split(" ").map(Number);
