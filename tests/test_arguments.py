@@ -36,8 +36,8 @@ from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidTypeError
 
 RESULTS = {  # what is returned to users, who need not make one
-    "Audit", "Checkpoint", "Edit", "Facts", "FieldRecord", "FrequencyProfile", "GraphExplanations", "MultiTaskResult",
-    "PsiFact", "Selection", "Trajectory",
+    "Audit", "Checkpoint", "Edit", "Explanations", "Facts", "FieldRecord", "FrequencyProfile", "GraphExplanations",
+    "MultiTaskResult", "PsiFact", "Selection", "Trajectory",
 }  # fmt: skip
 INSIDE = {  # called by the package's own wrappers, with what those have checked
     "AdaptiveScheduler.open", "GradientContextExplainer.explain_nodes", "GradientContextExplainer.trials",
@@ -122,6 +122,11 @@ def calls(things):
     losses = torch.ones(3, requires_grad=True)
     tasks = training.MultiTaskModel(GCN(1, 8, 2), 8, num_classes=[2, 2])
     table = condensation.prototypes(condensed, data)
+    none: list = [[], []]
+    of_graphs = explain.GraphExplanations(
+        index=torch.arange(2), prediction=torch.arange(2), confidence=torch.ones(2), label=None, edges=none,
+        features=none, changes=[None, None], rationales=none, num_graphs=2,
+    )  # fmt: skip
     return {
         "GraphOperator": lambda **k: field.GraphOperator(ends, **{"num_nodes": 30, **k}),
         "check_edges": lambda **k: field.check_edges(ends, **{"num_nodes": 30, **k}),
@@ -180,6 +185,7 @@ def calls(things):
         "draw_prototypes": lambda **k: condensation.draw_prototypes(table, plt.figure().add_subplot(), **k),
         "prototypes": lambda **k: condensation.prototypes(condensed, data, **k),
         "choose_cards": lambda **k: report.choose_cards(found, **k),
+        "choose_graphs": lambda **k: report.choose_graphs(of_graphs, **k),
         "draw_features": lambda **k: report.draw_features(found, **k),
         "draw_subgraph": lambda **k: report.draw_subgraph(found, **k),
         "load_dataset": lambda **k: datasets.load_dataset("digits", **k),

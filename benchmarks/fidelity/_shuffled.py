@@ -27,7 +27,7 @@ def shuffled(history: GradientHistory, seed: int) -> GradientHistory:
 
     def trajectory(recorded: Trajectory) -> Trajectory:
         moved = deepcopy(recorded)
-        moved.sums = recorded.sums[:, order]
+        moved.sums, moved.known = recorded.sums[:, order], recorded.known[:, order]
         return moved
 
     return replace(

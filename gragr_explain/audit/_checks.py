@@ -39,7 +39,7 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     list(recorded_weights(model))
     history = find_history(model)
     assert history is not None  # recorded_weights has raised
-    history.check_graph(data.x.size(0))
+    history.check_graph(data.x.size(0), data.x, data.edge_index)
     missing = sorted({"training", "self"} - set(history.fields)) + sorted({"margin"} - set(history.trajectories))
     if missing:
         raise HistoryError(f"expected a history of training a classifier of nodes, got one without {missing}")

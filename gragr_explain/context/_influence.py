@@ -15,6 +15,7 @@ from gragr_explain.context._curvature import Curvature
 from gragr_explain.context._influence_input import (
     asked_classes,
     current_log_probs,
+    current_state,
     recorded_states,
 )
 from gragr_explain.context._jacobian import Jacobian, trained_names
@@ -130,7 +131,7 @@ class TrainedOn:
 
     def __init__(self, model: nn.Module, data: Data, *, curvature: bool = True) -> None:
         check_data(data)
-        states = recorded_states(model, data.x.size(0), required=not curvature)
+        states = recorded_states(model, data, required=not curvature)
         with evaluating(model):
             self._log_probs = current_log_probs(model, data)
             self._train = training_nodes(data, self._log_probs.size(1))
@@ -138,7 +139,7 @@ class TrainedOn:
             every, last = trained_names(model, data)
             kind, names = (_Curved, every) if curvature else (_Plain, last)
             if curvature:
-                states = states[len(states) // 2 :: 2] or [(0, dict(model.state_dict()))]
+                states = states[len(states) // 2 :: 2] or [(0, current_state(model))]
             shares = [1 / len(states)] * len(states) if curvature else _steps([step for step, _ in states])
             self._seen = [
                 kind(Jacobian(model, data, weights, names), self._train, self._label) for _, weights in states

@@ -21,12 +21,14 @@ States = list[tuple[int, dict[str, Tensor]]]
 """The weights that a history kept, each with its step."""
 
 
-def recorded_states(model: nn.Module, num_nodes: int, *, required: bool) -> States:
-    """The weights that a model's history kept along a training that has ended, on a graph of so many nodes.
+def recorded_states(model: nn.Module, data: Data, *, required: bool) -> States:
+    """All of a model's weights and buffers along a recorded training that has ended, on the same graph.
+
+    What a wrapper has that was not recorded, for example what an edit has stitched to the model, is as it is now.
 
     Args:
         model: The model.
-        num_nodes: The number of nodes of the graph in question.
+        data: The graph in question.
         required: Whether there must be some; else none are returned where nothing was recorded.
 
     Raises:
@@ -38,7 +40,7 @@ def recorded_states(model: nn.Module, num_nodes: int, *, required: bool) -> Stat
         return []
     states = list(recorded_weights(model))
     if history is not None:
-        history.check_graph(num_nodes)
+        history.check_graph(data.x.size(0), data.x, data.edge_index)
     if len(states) < 2 and required:
         raise HistoryError(
             f"expected a history of a training that has ended, got one with the weights of {len(states)} steps"
@@ -46,7 +48,12 @@ def recorded_states(model: nn.Module, num_nodes: int, *, required: bool) -> Stat
     for step, weights in states:
         if not all(bool(value.isfinite().all()) for value in weights.values()):
             raise HistoryError(f"expected a history of finite weights, got NaN or infinite ones in step {step}")
-    return states
+    return [(step, {**current_state(model), **weights}) for step, weights in states]
+
+
+def current_state(model: nn.Module) -> dict[str, Tensor]:
+    """All of a model's weights and buffers as they are now, tied ones once."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def current_log_probs(model: nn.Module, data: Data) -> Tensor:

@@ -73,7 +73,8 @@ class Jacobian:
             (self._pulled,) = torch.autograd.grad(self._output, self._own, self._cotangent, create_graph=True)
         self.log_probs = self._output.detach()
         self.num_weights = self._own.numel()
-        width = max(self.log_probs.size(1), *(value.size(0) for value in own))  # of what the weights make of a node
+        sizes = [len(value) for value in own if value.dim()]
+        width = max(self.log_probs.size(1), *sizes)  # of what the weights make of a node
         most = max(self.num_weights, width * max(data.x.size(0), data.edge_index.size(1)))
         self.at_once = max(1, _MOST_ENTRIES // most)
         """How many rows to multiply by at once."""

@@ -46,8 +46,8 @@ def psi_features(
         :math:`0.4\,\text{normGrad} + 0.35\,\text{misalign} + 0.25\,\text{variance}`, the (population) variance being
         that of the neighbours' norms.
 
-    Where a feature is undefined (a cosine with a zero gradient, a pair of neighbours of a node that has fewer than
-    two) its entry is zero and marked as not valid.
+    Where a feature is undefined (a cosine with a zero gradient or over a single node, a pair of neighbours of a node
+    that has fewer than two) its entry is zero and marked as not valid.
 
     Args:
         field: The gradient field of shape ``[num_nodes, channels]``.
@@ -121,7 +121,9 @@ def _confidence(confidence: Tensor | None, level: Tensor, graph: GraphOperator, 
     products = torch.stack([confidence * level, confidence.square(), level.square()], dim=-1).nan_to_num()
     around = products.sum(0) if scope == "graph" else products + neighbour_sum(products, graph)
     dot, first, second = around.expand_as(products).unbind(-1)
-    return -(dot / (first * second).sqrt()).clamp(-1, 1)
+    cosine = (dot / (first * second).sqrt()).clamp(-1, 1)
+    alone = (graph.degree == 0) & (scope == "ego")  # a cosine of two numbers says nothing
+    return torch.where(alone, torch.nan, -cosine)
 
 
 def _role(norm: Tensor, cosine: Tensor, degree: Tensor) -> Tensor:

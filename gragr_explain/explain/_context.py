@@ -79,7 +79,7 @@ def model_context(
         inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
         hidden, output = hidden_representation(model, inputs, edge_index, **kwargs)
         if history is not None:
-            field, source = _recorded_field(history, x.size(0), x.device)
+            field, source = _recorded_field(history, x, edge_index)
         else:
             field, source = (
                 _post_hoc_field(-support(output, target, config, explanation_type).sum(), hidden),
@@ -99,14 +99,15 @@ def model_context(
     return ModelContext(gradients, embedding, hidden, output, prediction, confidence, attention, messages, parts)
 
 
-def _recorded_field(history: GradientHistory, num_nodes: int, device: torch.device) -> tuple[Tensor, str]:
-    if history.num_nodes != num_nodes:
+def _recorded_field(history: GradientHistory, x: Tensor, edge_index: Tensor) -> tuple[Tensor, str]:
+    try:
+        history.check_graph(x.size(0), x, edge_index)
+    except HistoryMismatchError as error:
         raise HistoryMismatchError(
-            f"the gradient history was recorded on a graph of {history.num_nodes} nodes, got one of {num_nodes}; "
-            f"use GradientContextExplainer(history=False) to explain this graph without it"
-        )
+            f"{error}; use GradientContextExplainer(history=False) to explain this graph without it"
+        ) from error
     source = "self" if "self" in history.fields else "training"
-    return history.field(source).to(device), source
+    return history.field(source).to(x.device), source
 
 
 def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The gradient history of a model: recorded while anybody's loop trains it, saved, loaded, found again."""
 
-from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
+from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
@@ -25,6 +25,7 @@ __all__ = [
     "copy_weights",
     "find_history",
     "full_precision",
+    "graph_digest",
     "hidden_layer",
     "hidden_representation",
     "margins",

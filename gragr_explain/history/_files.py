@@ -17,6 +17,7 @@ from gragr_explain.pairs import read_pair, write_pair
 FORMAT = "gragr-explain history"
 VERSION = 1
 _STEM = "history"
+_STATES = ("weights", "around")
 _RECORD_TENSORS = [entry.name for entry in dataclass_fields(FieldRecord) if entry.name != "count"]
 
 
@@ -26,11 +27,12 @@ def save_history(history: GradientHistory, folder: Path) -> None:
     for name, record in history.fields.items():
         tensors |= {f"field/{name}/{key}": getattr(record, key) for key in _RECORD_TENSORS}
     for name, trajectory in history.trajectories.items():
-        tensors[f"trajectory/{name}"] = trajectory.sums
+        tensors |= {f"trajectory/{name}": trajectory.sums, f"known/{name}": trajectory.known}
     for (name, step), snapshot in history.snapshots.items():
         tensors[f"snapshot/{name}/{step}"] = snapshot
-    for step, weights in history.weights.items():
-        tensors |= {f"weights/{step}/{key}": value for key, value in weights.items()}
+    for kind in _STATES:
+        for step, state in getattr(history, kind).items():
+            tensors |= {f"{kind}/{step}/{key}": value for key, value in state.items()}
     if history.conflict_count is not None:
         tensors["conflict_count"] = history.conflict_count
     content = {
@@ -39,6 +41,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
         "counts": {name: record.count for name, record in history.fields.items()},
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
+        "graph_digest": history.graph_digest,
     }
     write_pair(folder, _STEM, FORMAT, VERSION, tensors, content)
 
@@ -53,20 +56,31 @@ def load_history(folder: Path, device: torch.device) -> GradientHistory:
 
 
 def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistory:
-    history = GradientHistory(conflict_count=tensors.get("conflict_count"), curves=dict(meta["curves"]))
+    history = GradientHistory(
+        conflict_count=tensors.get("conflict_count"), curves=dict(meta["curves"]), graph_digest=meta.get("graph_digest")
+    )
     for name, count in meta["counts"].items():
         parts = {key: tensors[f"field/{name}/{key}"] for key in _RECORD_TENSORS}
         history.fields[name] = FieldRecord(count=count, **parts)
     for name, (count, stride) in meta["trajectories"].items():
         trajectory = history.trajectories[name] = Trajectory(0)
         trajectory.sums, trajectory.count, trajectory.stride = tensors[f"trajectory/{name}"], count, stride
+        trajectory.known = tensors.get(f"known/{name}", _all_known(trajectory))
     for key, value in tensors.items():
         kind, _, rest = key.partition("/")
         if kind == "snapshot":
             name, _, step = rest.rpartition("/")
             history.snapshots[name, int(step)] = value
-        elif kind == "weights":
+        elif kind in _STATES:
             step, _, name = rest.partition("/")
-            history.weights.setdefault(int(step), {})[name] = value
-    history.weights = dict(sorted(history.weights.items()))
+            getattr(history, kind).setdefault(int(step), {})[name] = value
+    for kind in _STATES:
+        setattr(history, kind, dict(sorted(getattr(history, kind).items())))
     return history
+
+
+def _all_known(trajectory: Trajectory) -> Tensor:
+    """How many observations each slice has; histories written earlier do not say how many of them were no NaN."""
+    starts = torch.arange(trajectory.sums.size(0)) * trajectory.stride
+    counts = (trajectory.count - starts).clamp(0, trajectory.stride)
+    return counts.to(trajectory.sums).unsqueeze(-1).expand_as(trajectory.sums).contiguous()

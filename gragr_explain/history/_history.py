@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +34,11 @@ class GradientHistory:
             that field was taken, NaN where one of the two is zero.
         snapshots: Whole fields at the steps asked for, by ``(name, step)``.
         weights: The model's ``state_dict`` at up to eight steps spread over the training, and at its end, by step.
+        around: At the same steps, the state of what a wrapper puts around the model, such as GraGR's pathway and
+            attention, by its name in the wrapper.
         conflict_count: In how many recorded steps each node was in conflict, ``[num_nodes]``.
         curves: One number per epoch for the whole graph, such as ``"loss"``, by name.
+        graph_digest: What the graph is known by (:func:`graph_digest`); ``None`` where the recorder was given none.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -50,8 +54,10 @@ class GradientHistory:
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
     snapshots: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     weights: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    around: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     conflict_count: Tensor | None = None
     curves: dict[str, list[float]] = field(default_factory=dict)
+    graph_digest: str | None = None
 
     @property
     def num_steps(self) -> int:
@@ -80,8 +86,13 @@ class GradientHistory:
         """Let explainers find this history on a model."""
         setattr(model, ATTRIBUTE, self)
 
-    def check_graph(self, num_nodes: int) -> None:
-        """Check that a graph of so many nodes can be the one that was trained on.
+    def check_graph(self, num_nodes: int, x: Tensor | None = None, edge_index: Tensor | None = None) -> None:
+        """Check that a graph can be the one that was trained on: by its number of nodes, and by what is in it.
+
+        Args:
+            num_nodes: Its number of nodes.
+            x: Its features; where they are given, ``edge_index`` has to be, too, and all of them are read once.
+            edge_index: Its edges.
 
         Raises:
             InvalidTypeError: If the number is none.
@@ -91,6 +102,13 @@ class GradientHistory:
         if self.num_nodes != num_nodes:
             raise HistoryMismatchError(
                 f"expected the graph of {self.num_nodes} nodes that the history was recorded on, got one of {num_nodes}"
+            )
+        if x is None or edge_index is None or self.graph_digest is None:
+            return
+        if graph_digest(x, edge_index) != self.graph_digest:
+            raise HistoryMismatchError(
+                f"expected the graph that the history was recorded on, got another one of {num_nodes} nodes, "
+                "with other features or edges"
             )
 
     def save(self, folder: str | Path) -> None:
@@ -120,6 +138,29 @@ class GradientHistory:
             f"{type(self).__name__}(num_nodes={self.num_nodes}, channels={channels}, num_steps={self.num_steps}, "
             f"fields={sorted(self.fields)})"
         )
+
+
+def graph_digest(x: Tensor, edge_index: Tensor) -> str:
+    """What a graph is known by: a SHA-256 of its features and edges.
+
+    It is the same on every device, for features in double precision, and for the edges in another order.
+
+    Args:
+        x: Features of shape ``[num_nodes, ...]``.
+        edge_index: Edges of shape ``[2, num_edges]``.
+
+    Example:
+        >>> x, edge_index = torch.eye(2), torch.tensor([[0, 1], [1, 0]])
+        >>> graph_digest(x, edge_index) == graph_digest(x.double(), edge_index.flip(1))
+        True
+        >>> graph_digest(x, edge_index) == graph_digest(x, edge_index[:, :1])
+        False
+    """
+    edges = (edge_index[0].long() * x.size(0) + edge_index[1]).sort().values
+    found = hashlib.sha256(f"{list(x.shape)} {list(edges.shape)}".encode())
+    for part in (x.detach().float(), edges):
+        found.update(part.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def find_history(model: nn.Module) -> GradientHistory | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
@@ -18,7 +18,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean
-from gragr_explain.history._history import GradientHistory
+from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
@@ -34,16 +34,24 @@ class GradientRecorder:
     backward passes that the loop makes anyway; only every ``self_field_every`` steps, the *self* field takes one
     more, through the layers above the recorded one.
 
+    A step is a forward pass in training mode with all the backward passes through it, whose gradients are added up, as
+    the parameters' are. It is counted when the next one begins or the recording stops. Gradients are those of the loss
+    that is differentiated: with a ``GradScaler``, of the scaled one, and so longer by its scale, which changes norms
+    and what a step weighs in the means, but no direction.
+
     Args:
         model: The model to record.
         data: The graph it is trained on. Where given, the self field uses the true labels of the training nodes
-            (``data.y``, ``data.train_mask``), and conflicts (eq. 1) are counted along ``data.edge_index``.
+            (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, and the history
+            belongs to the graph of these features and edges alone (:meth:`GradientHistory.check_graph`).
         layer: The message-passing layer whose output is the hidden representation ``h``. By default the last but
             one of a model with an output per node, and the last of others.
         self_field_every: The number of steps from one record of the self field to the next.
         snapshots: Steps, counted from 0, at which the whole training field is kept.
         count_conflicts: Whether to count, at every step, which nodes are in conflict. The magnitude threshold of
             eq. 1 is a tenth of the mean norm, since the unit of a gradient depends on how the loss is averaged.
+        around: What gives the state of what a wrapper puts around the model while it trains, by its name in the
+            wrapper. It is kept beside the model's weights.
 
     Raises:
         UnsupportedModelError: If the model has no message-passing layer; from a forward pass while recording, if it
@@ -76,6 +84,7 @@ class GradientRecorder:
         self_field_every: int = 10,
         snapshots: Collection[int] = (),
         count_conflicts: bool = True,
+        around: Callable[[], Mapping[str, Tensor]] = dict,
     ) -> None:
         message_passing_layers(model)
         check_number("layer", layer, whole=True, optional=True)
@@ -97,7 +106,10 @@ class GradientRecorder:
         self._graph = None
         if count_conflicts and data is not None:
             self._graph = GraphOperator(message_edges(model, data.edge_index), data.num_nodes or 0)
+        self._data = data
+        self._around = around
         self._forwards = 0
+        self._pending: tuple[int, Tensor] | None = None
         self._weight_stride = 1
         self._running = ExitStack()
         self._started = False
@@ -107,6 +119,8 @@ class GradientRecorder:
         """Begin to record, and return the history, which fills while the model trains."""
         if not self._started:
             self._thin_weights()  # where an earlier recording ended is not the end any more
+            if self._data is not None and self._data.x is not None and self._data.edge_index is not None:
+                self.history.graph_digest = graph_digest(self._data.x, self._data.edge_index)
             self._running.enter_context(tap(self.model, self._on_forward))
             self._started = True
         self.history.attach(self.model)
@@ -117,8 +131,9 @@ class GradientRecorder:
         if self._started:
             self._running.close()
             self._started = False
+            self._settle()
             if self.history.num_steps:
-                self.history.weights[self._forwards] = copy_weights(self.model)
+                self._copy_state(self._forwards)
         return self.history
 
     @contextmanager
@@ -143,13 +158,14 @@ class GradientRecorder:
         if not hidden.requires_grad:
             return
         self._check_hidden(hidden)
+        self._settle()
         step = self._forwards
         self._forwards += 1
         if step % self._weight_stride == 0:
             self._keep_weights(step)
         if output.dim() <= 2 and output.shape[:1] == hidden.shape[:1]:
             self._on_predictions(hidden, output, step)
-        hidden.register_hook(self._on_gradient)
+        hidden.register_hook(lambda gradient: self._on_gradient(gradient, step))
 
     def _check_hidden(self, hidden: Tensor) -> None:
         if hidden.dim() != 2:
@@ -195,17 +211,29 @@ class GradientRecorder:
                 f"expected a train_mask of shape [{output.size(0)}], got {list(self._train_mask.shape)}"
             )
 
-    def _on_gradient(self, gradient: Tensor) -> None:
+    def _on_gradient(self, gradient: Tensor, forward: int) -> None:
         if self._paused or torch.is_grad_enabled():
             return  # a derivative of the gradient is being taken; the pass that trains comes later
-        step = self.history.num_steps
         field = full_precision(gradient.detach())
+        if self._pending is not None and self._pending[0] == forward:
+            field = self._pending[1] + field
+        else:
+            self._settle()
+            field = field.clone()  # autograd may go on to write into it
+        self._pending = forward, field
+
+    def _settle(self) -> None:
+        """Record what the backward passes through one forward pass have added up to."""
+        if self._pending is None:
+            return
+        (_, field), self._pending = self._pending, None
+        step = self.history.num_steps
         norm = self._record("training", field)
         if self.history.num_steps == step:
             return  # not finite, and so not recorded
         self._trace("norm", norm)
         if step in self.snapshots:
-            self.history.snapshots["training", step] = field.clone()
+            self.history.snapshots["training", step] = field
         if self._graph is not None:
             conflict = detect_conflicts(field, neighbour_mean(field, self._graph), tau_mag=0.1 * float(norm.mean()))
             if self.history.conflict_count is None:
@@ -221,15 +249,20 @@ class GradientRecorder:
         self.history.trajectories.setdefault(name, Trajectory(value.numel())).add(value)
 
     def _keep_weights(self, step: int) -> None:
-        weights = self.history.weights
-        weights[step] = copy_weights(self.model)
-        if len(weights) > WEIGHT_SNAPSHOTS:
+        self._copy_state(step)
+        if len(self.history.weights) > WEIGHT_SNAPSHOTS:
             self._weight_stride *= 2
             self._thin_weights()
 
+    def _copy_state(self, step: int) -> None:
+        self.history.weights[step] = copy_weights(self.model)
+        if around := self._around():
+            self.history.around[step] = {name: value.detach().clone() for name, value in around.items()}
+
     def _thin_weights(self) -> None:
-        for stale in [kept for kept in self.history.weights if kept % self._weight_stride]:
-            del self.history.weights[stale]
+        for states in (self.history.weights, self.history.around):
+            for stale in [kept for kept in states if kept % self._weight_stride]:
+                del states[stale]
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -79,7 +79,8 @@ class Trajectory:
     """A value of each node over the training, in a bounded number of time slices.
 
     While there is room, a slice is one observation. When there is none left, neighbouring slices are merged into
-    their mean, and a slice then stands for twice as many observations.
+    their mean, and a slice then stands for twice as many observations. Observations that are NaN do not count; a slice
+    of nothing else is NaN.
 
     Args:
         num_nodes: The number of nodes.
@@ -97,17 +98,20 @@ class Trajectory:
         self.stride = 1
         self.count = 0
         self.sums = torch.zeros(slots, num_nodes)
+        self.known = torch.zeros(slots, num_nodes)
+        """How many observations of each slice were no NaN."""
 
     def add(self, value: Tensor) -> None:
         """Take in one observation of shape ``[num_nodes]``."""
         slots = self.sums.size(0)
         if self.count == slots * self.stride:
-            merged = self.sums[0::2] + self.sums[1::2]
-            self.sums = torch.cat([merged, torch.zeros_like(merged)])
+            self.sums, self.known = _merged(self.sums), _merged(self.known)
             self.stride *= 2
         if self.sums.device != value.device:
-            self.sums = self.sums.to(value.device)
-        self.sums[self.count // self.stride] += value.to(self.sums.dtype)
+            self.sums, self.known = self.sums.to(value.device), self.known.to(value.device)
+        defined = ~value.isnan()
+        self.sums[self.count // self.stride] += torch.where(defined, value, 0).to(self.sums.dtype)
+        self.known[self.count // self.stride] += defined
         self.count += 1
 
     @property
@@ -118,6 +122,11 @@ class Trajectory:
     @property
     def values(self) -> Tensor:
         """The mean of each slice, of shape ``[num_slices, num_nodes]``."""
-        starts = torch.tensor(self.starts, device=self.sums.device)
-        counts = (self.count - starts).clamp(max=self.stride)
-        return self.sums[: len(starts)] / counts.unsqueeze(-1)
+        slices = len(self.starts)
+        return self.sums[:slices] / self.known[:slices]
+
+
+def _merged(slices: Tensor) -> Tensor:
+    """The sums of neighbouring slices, and room for as many more."""
+    merged = slices[0::2] + slices[1::2]
+    return torch.cat([merged, torch.zeros_like(merged)])

@@ -100,8 +100,10 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
     """
     outputs: list[Tensor] = []
 
-    def keep(_layer: nn.Module, _args: Any, output: Any) -> None:
-        outputs.append(output[0] if isinstance(output, tuple) else output)
+    def keep(_layer: nn.Module, _args: Any, output: Any) -> Any:
+        hidden, output = _set_apart(output)
+        outputs.append(hidden)
+        return output
 
     handles = [module.register_forward_hook(keep) for module in message_passing_layers(model)]
     try:
@@ -137,9 +139,11 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     def begin(*_: Any) -> None:
         outputs.clear()
 
-    def keep(module: nn.Module, _args: Any, output: Any) -> None:
+    def keep(module: nn.Module, _args: Any, output: Any) -> Any:
         if listening() and any(module is layer for layer in layers):
-            outputs.append(output[0] if isinstance(output, tuple) else output)
+            hidden, output = _set_apart(output)
+            outputs.append(hidden)
+        return output
 
     def end(_model: nn.Module, _args: Any, output: Any) -> None:
         if listening() and outputs:
@@ -148,13 +152,42 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
                 listener(list(outputs), output)
         outputs.clear()
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    handles += [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
+    handles = [layer.register_forward_hook(_Hook(keep)) for layer in layers]
+    handles += [model.register_forward_pre_hook(_Hook(begin)), model.register_forward_hook(_Hook(end))]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _Hook:
+    """A hook that stays with its model: in a copy of the model, or a pickled one, it does nothing."""
+
+    def __init__(self, act: Callable[..., Any] | None = None) -> None:
+        self._act = act
+
+    def __call__(self, *args: Any) -> Any:
+        return None if self._act is None else self._act(*args)
+
+    def __reduce__(self) -> tuple[type[_Hook], tuple[()]]:
+        return _Hook, ()
+
+
+def _set_apart(output: Any) -> tuple[Tensor, Any]:
+    """A layer's output as it is, and a copy of it for the model to go on with, which may change it in place.
+
+    An activation in place would leave its own result in the layer's output, and its own gradient. Of several that
+    listen, all get the same output.
+    """
+    hidden = output[0] if isinstance(output, tuple) else output
+    if hasattr(hidden, "set_apart"):
+        return hidden.set_apart, output
+    if not isinstance(hidden, Tensor) or type(output) not in (tuple, type(hidden)):
+        return hidden, output
+    copy: Any = hidden.clone()
+    copy.set_apart = hidden
+    return hidden, (copy, *output[1:]) if isinstance(output, tuple) else copy
 
 
 def check_output(output: Any) -> None:

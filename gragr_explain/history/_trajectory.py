@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from gragr_explain.errors import HistoryError
-from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
+from gragr_explain.history._history import ATTRIBUTE, find_history
 
 
 def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """The weights that a model's history kept, by their names in the model, each with its step.
 
     They are what :func:`torch.func.functional_call` takes, also where the history is that of a model which the given
-    one wraps.
+    one wraps. What the wrapper had around it is as it was then, too, where that was recorded (GraGR's pathway and
+    attention); what was not recorded is left out, and so is as it is now. Tied weights are there once.
 
     Args:
         model: A model whose training was recorded, or one that wraps it.
@@ -38,17 +39,22 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
             "expected a model whose training was recorded, got one without a gradient history; train it with "
             "GraGR(model).fit(data), or in a `with GradientRecorder(model, data):`"
         )
-    prefix, holder = _holder(model, history)
+    path, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
+    inside, beside = _prefix(path), _prefix(path.rpartition(".")[0])
+    current = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    first = {id(value): name for name, value in reversed(current.items())}
     own = {name: value for name, value in holder.state_dict().items() if isinstance(value, Tensor)}
     for step, weights in sorted(history.weights.items()):
         if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
             raise HistoryError(
                 f"expected a history of this {type(holder).__name__}, got weights of step {step} that do not fit it"
             )
-        yield step, {f"{prefix}{name}": value.to(own[name].device) for name, value in weights.items()}
+        around = {f"{beside}{name}": value for name, value in history.around.get(step, {}).items() if path}
+        state = around | {f"{inside}{name}": value for name, value in weights.items()}
+        known = {name: value.to(current[name].device) for name, value in state.items() if name in current}
+        yield step, {first[id(current[name])]: value for name, value in known.items()}
 
 
-def _holder(model: nn.Module, history: GradientHistory) -> tuple[str, nn.Module]:
-    """The module that was recorded, and what its parameters' names begin with."""
-    name, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
-    return (f"{name}." if name else ""), holder
+def _prefix(path: str) -> str:
+    """What the names of a module's parameters begin with."""
+    return f"{path}." if path else ""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch_geometric.data import Data
 
 from gragr_explain.arguments import check_type
-from gragr_explain.errors import HistoryError, HistoryMismatchError, UnsupportedModelError
+from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
-from gragr_explain.history import ATTRIBUTE, copy_weights, find_history, full_precision, message_passing_layers
-from gragr_explain.inputs import check_data, forward_arguments, trial_output
+from gragr_explain.history import full_precision, message_passing_layers, recorded_weights
+from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
+from gragr_explain.modes import evaluating
 
 _UNCHANGED = 1e-3
 
@@ -79,38 +82,24 @@ def frequency_profile(model: nn.Module, data: Data) -> FrequencyProfile:
         >>> profile.layers, profile.largest
         (('convs.0', 'convs.1'), 2.0)
     """
-    return _profile(model, data, *_spectrum(model, data))
+    return _profile(model, data, {}, *_spectrum(model, data))
 
 
 def frequency_history(model: nn.Module, data: Data) -> dict[int, FrequencyProfile]:
     """The same at every step of a recorded training of which the history has the weights.
 
     Args:
-        model: A model with a history, or one that wraps it; its weights are put back.
+        model: A model with a history, or one that wraps it; it is left as it was.
         data: The graph it was trained on.
 
     Returns:
         The profiles, by the step.
 
     Raises:
-        HistoryError: If no training was recorded on the model.
-        HistoryMismatchError: If the weights in the history are another model's.
+        HistoryError: If no training was recorded on the model, or the weights in the history are another model's.
     """
-    history = find_history(model)
-    if history is None or not history.weights:
-        raise HistoryError("expected a model whose training was recorded, got one without a history")
-    owner = next(module for module in model.modules() if getattr(module, ATTRIBUTE, None) is history)
     graph, largest = _spectrum(model, data)
-    original, profiles = copy_weights(owner), {}
-    try:
-        for step, weights in history.weights.items():
-            owner.load_state_dict(weights)
-            profiles[step] = _profile(model, data, graph, largest)
-    except RuntimeError as error:
-        raise HistoryMismatchError(f"the weights in the history do not fit the model: {error}") from error
-    finally:
-        owner.load_state_dict(original)
-    return profiles
+    return {step: _profile(model, data, weights, graph, largest) for step, weights in recorded_weights(model)}
 
 
 def _spectrum(model: nn.Module, data: Data) -> tuple[GraphOperator, float]:
@@ -121,7 +110,10 @@ def _spectrum(model: nn.Module, data: Data) -> tuple[GraphOperator, float]:
     return graph, largest_frequency(graph)
 
 
-def _profile(model: nn.Module, data: Data, graph: GraphOperator, largest: float) -> FrequencyProfile:
+def _profile(
+    model: nn.Module, data: Data, weights: Mapping[str, Tensor], graph: GraphOperator, largest: float
+) -> FrequencyProfile:
+    """The profile of a model with some of its weights replaced."""
     layers = message_passing_layers(model)
     names = {module: name for name, module in model.named_modules() if module in layers}
     called: list[str] = []
@@ -135,8 +127,8 @@ def _profile(model: nn.Module, data: Data, graph: GraphOperator, largest: float)
     handles = [layer.register_forward_hook(measure, with_kwargs=True) for layer in layers]
     eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
-        with eager:
-            trial_output(model, data)
+        with eager, evaluating(model), torch.no_grad(), trial_errors(data.x):
+            functional_call(model, dict(weights), (data.x, data.edge_index), forward_arguments(model, data))
     finally:
         for handle in handles:
             handle.remove()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError
 from gragr_explain.field import GraphOperator
@@ -21,6 +22,7 @@ from gragr_explain.history import (
     GradientHistory,
     GradientRecorder,
     class_log_probs,
+    copy_weights,
     find_history,
     hidden_representation,
     message_edges,
@@ -35,6 +37,16 @@ from gragr_explain.training._reasoning import GradientReasoning, Switches
 from gragr_explain.training._trajectories import Selection, select_trajectory
 
 _PATHWAY_WEIGHT = re.compile(r"pathway\.layers\.(\d+)\.weight")
+_NEEDED_BY = {
+    "alignment": ("lambda_smooth", "smooth_iters", "alpha_smooth"),
+    "attention": ("beta_start", "beta_end"),
+    "meta": ("meta_objective", "meta_lr"),
+    "conflict_weight": ("exact_conflict",),
+    "schedule": ("schedule_threshold", "schedule_min_epochs"),
+    "pathway": ("pathway_threshold", "pathway_epochs"),
+    "seeds": ("seed_epochs",),
+}
+"""The switch without which arguments have no effect, and these."""
 
 
 class GraGR(nn.Module):
@@ -105,7 +117,7 @@ class GraGR(nn.Module):
     Raises:
         UnsupportedModelError: If the model has no message-passing layer.
         InvalidArgumentError: If a threshold or strength is out of range, or switches contradict each other.
-        InvalidTypeError: If one of them is no number, or a number of epochs or seeds no integer.
+        InvalidTypeError: If one of them is no number, a number of epochs or seeds no integer, or a flag no boolean.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -237,7 +249,7 @@ class GraGR(nn.Module):
         self.attention = torch.ones_like(alpha).detach()
         scale = graph.degree[receiver[links]] * graph.multiplicity[graph.edge_slot[links]]
         self.attention[links] = alpha.detach()[links] * scale
-        self.attention_edges = edge_index
+        self.attention_edges = edge_index.clone()  # the caller's own may change in place
 
     def fit(
         self,
@@ -284,8 +296,9 @@ class GraGR(nn.Module):
         sizes = layer_sizes(self.model, lambda: trial_output(self.model, data)) if switches.pathway else []
         self._forget()
         graph = GraphOperator(message_edges(self.model, data.edge_index), data.x.size(0))
-        moments = best = None
+        moments = best = first = None
         if switches.seeds > 1 and epochs > 1:
+            first = copy_weights(self.model)
             ahead = min(epochs - 1, switches.seed_epochs or max(1, epochs // 20))
             self.selection = select_trajectory(
                 self.model,
@@ -309,7 +322,10 @@ class GraGR(nn.Module):
         with ExitStack() as hooks:
             hooks.callback(self.eval)
             if record:  # enters before the correction, and so records what the loss asked for
-                recorder = GradientRecorder(self.model, data, count_conflicts=not counts)
+                parts = partial(self._parts, data.edge_index.size(1))
+                recorder = GradientRecorder(self.model, data, count_conflicts=not counts, around=parts)
+                if first is not None:  # an audit trains again from weights that have seen no label
+                    hooks.callback(recorder.history.weights.update, {0: first})
                 history, aside = hooks.enter_context(recorder), recorder.paused
             self.curves = history.curves
             reasoning = None
@@ -338,6 +354,13 @@ class GraGR(nn.Module):
         """The type of the model's numbers."""
         numbers = (parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point())
         return next(numbers, torch.get_default_dtype())
+
+    def _parts(self, num_edges: int) -> dict[str, Tensor]:
+        """What is around the model in an epoch; attention that is not there yet is one of ones."""
+        parts = {} if self.pathway is None else self.pathway.state_dict(prefix="pathway.")
+        if self.switches.attention:
+            parts["attention"] = torch.ones(num_edges) if self.attention is None else self.attention
+        return parts
 
     def _forget(self) -> None:
         """Leave nothing of an earlier training but the model's weights."""
@@ -407,7 +430,7 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
     """Check that switches mean something, and do not contradict each other.
 
     Raises:
-        InvalidTypeError: If a number is none, or a number of epochs or seeds no integer.
+        InvalidTypeError: If a number is none, a number of epochs or seeds no integer, or a flag no boolean.
         InvalidArgumentError: If they do not, or do.
     """
     allowed: dict[str, tuple[str | None, ...]] = {
@@ -419,25 +442,19 @@ def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
         if getattr(switches, name) not in values:
             wanted = ", ".join(map(repr, values))
             raise InvalidArgumentError(f"expected {name} as one of {wanted}, got {getattr(switches, name)!r}")
+    for name in ("conflict", "alignment", "exact_conflict", "schedule", "pathway"):
+        check_type(name, getattr(switches, name), bool)
     least = {"conflict_weight": 0, "schedule_threshold": 0, "schedule_min_epochs": 0, "pathway_threshold": 0}
     least |= {"pathway_epochs": 1, "seeds": 1, "seed_epochs": 1}
     for name, low in least.items():
         whole = name.endswith(("epochs", "seeds"))
         check_number(name, getattr(switches, name), whole=whole, least=low, optional=name == "seed_epochs")
-    useless = {
-        "meta_objective='conflict' without meta": switches.meta_objective == "conflict" and not switches.meta,
-        "exact_conflict without conflict_weight": switches.exact_conflict and not switches.conflict_weight,
-        "seed_epochs without seeds": switches.seed_epochs is not None and switches.seeds == 1,
-        "lambda_smooth with alignment=False": "lambda_smooth" in chosen and not switches.alignment,
-        "smooth_iters with alignment=False": "smooth_iters" in chosen and not switches.alignment,
-        "alpha_smooth with alignment=False": "alpha_smooth" in chosen and not switches.alignment,
-        "beta_start with attention=None": "beta_start" in chosen and not switches.attention,
-        "beta_end with attention=None": "beta_end" in chosen and not switches.attention,
-        "meta_lr with meta=None": "meta_lr" in chosen and not switches.meta,
-    }
-    for what, contradicts in useless.items():
-        if contradicts:
-            raise InvalidArgumentError(f"contradictory switches: {what} has no effect")
+    given = {field.name for field in fields(switches) if getattr(switches, field.name) != field.default} | {*chosen}
+    for switch, arguments in _NEEDED_BY.items():
+        setting = getattr(switches, switch)
+        useless = [name for name in arguments if name in given]
+        if useless and (setting == 1 if switch == "seeds" else not setting):
+            raise InvalidArgumentError(f"contradictory switches: {useless[0]} with {switch}={setting!r} has no effect")
 
 
 def check_validation(switches: Switches, data: Data, num_classes: int) -> None:

@@ -20,7 +20,7 @@ from gragr_explain.history import copy_weights
 from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.labels import class_scores, mask_of, training_nodes
 
-_STOPPED = "training stopped, the model has its last good weights"
+STOPPED = "training stopped, the model has its last good weights"
 Curves = dict[str, list[float]]
 """One number per epoch, by name."""
 
@@ -165,7 +165,7 @@ def train_full_batch(
                 value = float(losses.detach().mean())
                 if not math.isfinite(value):
                     model.load_state_dict(good)
-                    raise TrainingError(f"the loss became {value} in epoch {epoch}; {_STOPPED}")
+                    raise TrainingError(f"the loss became {value} in epoch {epoch}; {STOPPED}")
                 good = copy_weights(model)
                 (losses.mean() if reasoning is None else reasoning.objective(losses, output)).backward()
                 optimizer.step()
@@ -191,7 +191,7 @@ def train_full_batch(
         model.load_state_dict(state.best)
     if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         model.load_state_dict(good)
-        raise TrainingError(f"the last step made weights that are not finite; {_STOPPED}")
+        raise TrainingError(f"the last step made weights that are not finite; {STOPPED}")
     return curves
 
 

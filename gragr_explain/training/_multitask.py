@@ -120,7 +120,8 @@ def train_multitask(
             graphs are needed and there are none, or a package that the method needs is not installed.
         InvalidGraphError: If graphs or labels cannot be used.
         UnsupportedModelError: If the model has nothing to train.
-        TrainingError: If a loss is not finite; the model then has the last weights whose loss was.
+        TrainingError: If a loss is not finite, be it that after the last step, or the validation loss in every epoch;
+            the model then has the last weights whose loss was.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -171,7 +172,7 @@ def train_multitask(
                 balancer = _baseline(loop.model, method)
             with tqdm(total=epochs, initial=loop.done, desc="training", unit="epoch", disable=not progress) as bar:
                 loop.run(balancer, epochs, scheduler, bar)
-            loop.model.load_state_dict(loop.best)
+            loop.finish()
         finally:
             model.load_state_dict(loop.model.state_dict())
             model.eval()

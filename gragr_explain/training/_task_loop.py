@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from gragr_explain.errors import TrainingError
 from gragr_explain.history import copy_weights
-from gragr_explain.training._loop import Curves
+from gragr_explain.training._loop import STOPPED, Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
 from gragr_explain.training._task_batches import TaskBatch, task_losses
@@ -30,7 +30,7 @@ class TaskLoop:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
         self.curves: Curves = {}
         self.good = self.best = copy_weights(model)
-        self.best_epoch, self.best_key = 0, (-1.0, 0.0)
+        self.best_epoch, self.best_key = -1, (-1.0, 0.0)
 
     def again(self, seed: int) -> TaskLoop:
         """The same training with new weights."""
@@ -41,7 +41,10 @@ class TaskLoop:
         return TaskLoop(model, self.batches, self.val, *self.settings)
 
     def run(self, balancer: Balancer, epochs: int, scheduler: AdaptiveScheduler | None, bar: tqdm | None) -> None:
-        """Train until so many epochs are done, with the balancer alone or where a scheduler says so."""
+        """Train until so many epochs are done, with the balancer alone or where a scheduler says so.
+
+        An epoch whose validation loss is not finite is never the best.
+        """
         plain = Average(self.model)
         reasons = scheduler is None
         for epoch in range(self.done, epochs):
@@ -50,15 +53,26 @@ class TaskLoop:
                 reasons = scheduler.open(self.curves["loss"][-1])
             key = (0.0, float(epoch))
             if self.val:
-                loss, accuracy = self.validate()
+                loss, accuracy = self.judge(self.val)
                 self.curves.setdefault("val_loss", []).append(loss)
                 self.curves.setdefault("val_acc", []).append(accuracy)
                 key = (accuracy, -loss)
-            if key > self.best_key:
+            if key > self.best_key and math.isfinite(key[1]):
                 self.best, self.best_epoch, self.best_key = copy_weights(self.model), epoch, key
             if bar is not None:
                 bar.set_postfix({name: f"{values[-1]:.3f}" for name, values in self.curves.items()}, refresh=False)
                 bar.update()
+
+    def finish(self) -> None:
+        """Go back to the weights of the best epoch.
+
+        Raises:
+            TrainingError: If there is none, or their loss is not finite; the model then has the last weights whose was.
+        """
+        self.model.load_state_dict(self.best)
+        if self.best_epoch < 0 or not (self.val or math.isfinite(self.judge(self.batches)[0])):
+            self.model.load_state_dict(self.good)
+            raise TrainingError(f"the last step made weights whose loss is not finite; {STOPPED}")
 
     @property
     def done(self) -> int:
@@ -77,10 +91,7 @@ class TaskLoop:
                 loss, energy = balancer.backward(self.batches[place])
                 value = float(loss.sum())
                 if not math.isfinite(value):
-                    raise TrainingError(
-                        f"the loss became {value} in epoch {epoch}; training stopped, "
-                        "the model has its last good weights"
-                    )
+                    raise TrainingError(f"the loss became {value} in epoch {epoch}; {STOPPED}")
             except TrainingError:
                 self.model.load_state_dict(self.good)
                 raise
@@ -93,12 +104,12 @@ class TaskLoop:
         self.curves.setdefault("conflict_energy", []).append(sum(energies) / len(energies) if energies else math.nan)
 
     @torch.no_grad()
-    def validate(self) -> tuple[float, float]:
+    def judge(self, batches: list[TaskBatch]) -> tuple[float, float]:
         """The sum of the tasks' losses, and the mean of their accuracies."""
         self.model.eval()
         num_tasks = len(self.model.heads)
         total, hits, counts = torch.zeros(3, num_tasks, dtype=torch.double)
-        for batch in self.val:
+        for batch in batches:
             logits = batch.logits(self.model)
             known = (batch.y >= 0).sum(1).double().cpu()
             total += torch.stack(task_losses(logits, batch)).double().cpu() * known

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 from influence_cases import MODELS, graph, node_gradient, recorded
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
@@ -14,6 +14,7 @@ from torch_geometric.nn import GCN
 from gragr_explain.checkpoint import build_model
 from gragr_explain.context import Influences, TrainedOn, _curvature, _jacobian, influences
 from gragr_explain.datasets import load_dataset
+from gragr_explain.editing import StitchedMLP
 from gragr_explain.history import class_log_probs, find_history
 from gragr_explain.training import GraGR
 
@@ -285,3 +286,38 @@ def test_a_frozen_layer_is_left_out() -> None:
     expected = by_loops(model, data, names, [2], [1])
     found = influences(model, data, 2, target=1, curvature=False)
     torch.testing.assert_close(found.scores.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [True, False])
+def test_a_pathway_that_has_opened(curvature: bool) -> None:
+    """The pathway is part of what is trained, and at each recorded step it is as open as it was."""
+    data = graph()
+    torch.manual_seed(0)
+    trained = GraGR(GCN(5, 6, num_layers=2, out_channels=3), pathway=True, pathway_threshold=0.0, pathway_epochs=2)
+    trained.fit(data, epochs=40, progress=False)
+    assert float(trained.pathway.beta) == 1
+    found = influences(trained, data, 3, curvature=curvature).scores
+    assert bool(found.isfinite().all())
+    assert bool(found.any())
+
+
+def test_a_wrapper_with_weights_of_its_own() -> None:
+    """They are as they are now."""
+    data = graph()
+    torch.manual_seed(0)
+    trained = GraGR(GCN(5, 6, num_layers=2, out_channels=3)).fit(data, epochs=20, progress=False)
+    found = influences(StitchedMLP(trained, data), data, 3).scores
+    assert bool(found.isfinite().all())
+
+
+def test_a_parameter_of_no_dimension() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gnn, self.scale = GCN(5, 6, num_layers=2, out_channels=3), nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.scale * self.gnn(x, edge_index)
+
+    data = graph()
+    assert influences(Scaled(), data).scores.shape == (30, int(data.train_mask.sum()))

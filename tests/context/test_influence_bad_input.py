@@ -87,6 +87,17 @@ def test_another_graph(model) -> None:
         influences(model, graph(num_nodes=31), 0)
 
 
+@pytest.mark.parametrize("curvature", [True, False])
+def test_another_graph_of_as_many_nodes(model, data, curvature) -> None:
+    for other in (
+        Data(x=data.x.roll(1, 0), edge_index=data.edge_index),
+        Data(x=data.x, edge_index=data.edge_index[:, 1:]),
+    ):
+        other.y, other.train_mask = data.y, data.train_mask
+        with pytest.raises(HistoryMismatchError, match="got another one of 30 nodes"):
+            influences(model, other, 0, curvature=curvature)
+
+
 def test_a_model_without_a_history(data) -> None:
     with pytest.raises(HistoryError, match="without a gradient history"):
         influences(GCN(5, 6, num_layers=2, out_channels=3), data, 0, curvature=False)
@@ -105,6 +116,10 @@ def test_a_training_that_goes_on(data) -> None:
     model = GCN(5, 6, num_layers=2, out_channels=3)
     with GradientRecorder(model, data):
         model(data.x, data.edge_index).sum().backward()
+        with pytest.raises(HistoryError, match="without a gradient history"):  # a step is not over before the next
+            influences(model, data, 0, curvature=False)
+        model(data.x, data.edge_index)
+        find_history(model).weights.popitem()
         with pytest.raises(HistoryError, match="weights of 1 steps"):
             influences(model, data, 0, curvature=False)
 

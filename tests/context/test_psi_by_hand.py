@@ -62,6 +62,14 @@ def test_a_node_of_degree_one_has_no_pair_of_neighbours() -> None:
     assert valid[:, FEATURES.index("influence")].tolist() == [True, True, False]
 
 
+def test_a_node_without_neighbours_has_no_confidence_of_its_own() -> None:
+    field, edge_index = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0, 1], [1, 0]])
+    for scope, known in (("ego", [True, True, False]), ("graph", [True, True, True])):
+        psi, valid = psi_features(field, edge_index, torch.tensor([0.5, 0.6, 0.7]), scope=scope)
+        assert valid[:, FEATURES.index("confidence")].tolist() == known
+        assert bool(psi.isfinite().all())
+
+
 def test_neighbours_that_cancel_leave_no_direction_to_compare_with() -> None:
     field = torch.tensor([[1.0, 0.0], [2.0, 1.0], [-2.0, -1.0]])
     _, valid = psi_features(field, torch.tensor([[1, 2], [0, 0]]))

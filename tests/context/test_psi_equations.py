@@ -129,7 +129,8 @@ def test_confidence_of_a_graph_is_one_number(drawn: tuple[Case, list[float]]) ->
 def test_confidence_of_an_ego_is_that_of_a_node_and_its_neighbours(drawn: tuple[Case, list[float]]) -> None:
     case, confidences = drawn
     found = psi_features(case.field, case.graph, torch.tensor(confidences))
-    expected = [confidence(case, confidences, [node, *case.neighbours(node)]) for node in case.nodes]
+    around = {node: case.neighbours(node) for node in case.nodes}
+    expected = [confidence(case, confidences, [node, *near]) if near else UNDEFINED for node, near in around.items()]
     assert_column("confidence", found, expected, case)
 
 

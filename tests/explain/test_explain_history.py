@@ -91,8 +91,11 @@ def test_history_can_be_given(trained, graph, tmp_path):
 
 
 def test_history_of_another_graph(trained, graph):
-    with pytest.raises(HistoryMismatchError, match=r"10 nodes, got one of 7; use .*history=False"):
+    with pytest.raises(HistoryMismatchError, match=r"10 nodes .*, got one of 7; use .*history=False"):
         explainer_for(trained)(torch.randn(7, 3), torch.tensor([[0, 1], [1, 2]]), index=1)
+    for x, edge_index in ((graph.x + 1, graph.edge_index), (graph.x, graph.edge_index[:, 1:])):
+        with pytest.raises(HistoryMismatchError, match=r"other features or edges; use .*history=False"):
+            explainer_for(trained)(x, edge_index, index=1)
     explainer = explainer_for(trained, GradientContextExplainer(history=False))
     assert explainer(torch.randn(7, 3), torch.tensor([[0, 1], [1, 2]]), index=1).psi_source == "post hoc"
 

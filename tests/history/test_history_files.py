@@ -10,9 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded_models import ALL_MODELS, make_graph, make_model, train
+from safetensors.torch import load_file
 
-from gragr_explain.errors import GragrError, HistoryError, OutputError
+from gragr_explain.errors import GragrError, HistoryError, HistoryMismatchError, OutputError
 from gragr_explain.history import FieldRecord, GradientHistory, GradientRecorder
+from gragr_explain.pairs import write_pair
 
 FILES = ("history.safetensors", "history.json")
 
@@ -48,6 +50,7 @@ def assert_same(found: GradientHistory, expected: GradientHistory) -> None:
     assert found.trajectories.keys() == expected.trajectories.keys()
     for name, trajectory in expected.trajectories.items():
         assert same(found.trajectories[name].sums, trajectory.sums)
+        assert same(found.trajectories[name].known, trajectory.known)
         assert found.trajectories[name].starts == trajectory.starts
         assert same(found.trajectories[name].values, trajectory.values)
     assert found.snapshots.keys() == expected.snapshots.keys()
@@ -60,6 +63,7 @@ def assert_same(found: GradientHistory, expected: GradientHistory) -> None:
     if expected.conflict_count is not None:
         assert same(found.conflict_count, expected.conflict_count)
     assert repr(found.curves) == repr(expected.curves)
+    assert found.graph_digest == expected.graph_digest
     assert repr(found) == repr(expected)
 
 
@@ -205,3 +209,44 @@ def test_a_broken_write_leaves_the_old_history(
             other.save(folder)
     assert sorted(entry.name for entry in folder.iterdir()) == sorted(FILES)
     assert_same(GradientHistory.load(folder), history)
+
+
+def test_a_history_knows_its_graph_again(history: GradientHistory, folder: Path) -> None:
+    data, loaded = make_graph(), GradientHistory.load(folder)
+    assert loaded.graph_digest == history.graph_digest is not None
+    for same in (
+        data,
+        data.clone(),
+        data.clone().update({"x": data.x.double(), "edge_index": data.edge_index.flip(1)}),
+    ):
+        loaded.check_graph(24, same.x, same.edge_index)
+    changed = data.x.clone()
+    changed[3, 1] += 1e-3
+    others = [(x, data.edge_index) for x in (changed, data.x.roll(1, 0), data.x[:, :4])]
+    others += [(data.x, edge_index) for edge_index in (data.edge_index[:, 1:], make_graph(seed=1).edge_index)]
+    for x, edge_index in others:
+        with pytest.raises(HistoryMismatchError, match="got another one of 24 nodes, with other features or edges"):
+            loaded.check_graph(24, x, edge_index)
+    loaded.check_graph(24)  # of which no more is said
+
+
+def test_without_a_graph_to_remember_any_of_as_many_nodes_will_do() -> None:
+    model, data = make_model("GCN"), make_graph()
+    with GradientRecorder(model) as history:
+        train(model, data, 2)
+    assert history.graph_digest is None
+    history.check_graph(24, data.x + 1, data.edge_index)
+
+
+def test_a_history_that_was_written_earlier_is_read(history: GradientHistory, folder: Path) -> None:
+    """Neither the graph nor how many observations of a slice were defined was written."""
+    tensors, meta = load_file(folder / FILES[0]), json.loads((folder / FILES[1]).read_text())
+    del meta["graph_digest"]
+    kept = {key: value for key, value in tensors.items() if not key.startswith("known/")}
+    write_pair(folder, "history", meta.pop("format"), meta.pop("version"), kept, meta)
+    loaded, data = GradientHistory.load(folder), make_graph()
+    assert loaded.graph_digest is None
+    loaded.check_graph(24, data.x + 1, data.edge_index)
+    for name, trajectory in history.trajectories.items():
+        torch.testing.assert_close(loaded.trajectories[name].values, trajectory.values, equal_nan=True)
+    loaded.trajectories["norm"].add(torch.ones(24))

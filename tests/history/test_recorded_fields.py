@@ -11,9 +11,17 @@ import torch.nn.functional as F
 from recorded_models import MODELS, make_graph, make_model, steps, train
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from gragr_explain.field import alignment, detect_conflicts, neighbour_mean
-from gragr_explain.history import GradientRecorder, class_log_probs, margins, message_passing_layers
+from gragr_explain.history import (
+    GradientRecorder,
+    class_log_probs,
+    hidden_representation,
+    margins,
+    message_passing_layers,
+    tap,
+)
 
 EPOCHS = 11
 
@@ -238,3 +246,47 @@ def test_alignments_are_those_of_the_self_field_each_time_it_was_taken() -> None
     torch.testing.assert_close(
         recorded.values[0], alignment(first, neighbour_mean(first, data.edge_index)), equal_nan=True
     )
+
+
+def test_backward_passes_through_one_forward_pass_are_one_step() -> None:
+    """As where the losses of several tasks, or parts of the training nodes, are differentiated one by one."""
+    data, whole, parts = make_graph(), make_model("GIN"), make_model("GIN")
+    with (
+        GradientRecorder(whole, data, snapshots=[0, 3]) as expected,
+        GradientRecorder(parts, data, snapshots=[0, 3]) as found,
+    ):
+        for _ in range(4):
+            for model, pieces in ((whole, 1), (parts, 3)):
+                torch.manual_seed(0)
+                output = model(data.x, data.edge_index)
+                losses = F.cross_entropy(output[data.train_mask], data.y[data.train_mask], reduction="none")
+                for piece in losses.chunk(pieces):
+                    piece.sum().backward(retain_graph=True)
+    assert found.num_steps == expected.num_steps == 4
+    assert found.trajectories["norm"].count == found.trajectories["margin"].count == 4
+    torch.testing.assert_close(found.field("training"), expected.field("training"))
+    torch.testing.assert_close(found.snapshots["training", 3], expected.snapshots["training", 3])
+    torch.testing.assert_close(found.conflict_count, expected.conflict_count)
+
+
+@pytest.mark.parametrize("name", ["GCN", "GAT", "GIN", "GraphSAGE"])
+def test_an_activation_in_place_changes_nothing(name: str) -> None:
+    data, histories, hidden = make_graph(), [], []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        model = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}[name](5, 8, 2, 3, act=nn.ReLU(inplace))
+        with GradientRecorder(model, data) as history:
+            train(model, data, 6)
+        histories.append(history)
+        hidden.append(hidden_representation(model.eval(), data.x, data.edge_index)[0])
+    for kind in ("self", "training"):
+        assert torch.equal(histories[1].field(kind), histories[0].field(kind)), kind
+    assert torch.equal(*hidden)
+    assert bool((hidden[1] < 0).any())
+
+
+def test_several_listeners_hear_the_same_layer() -> None:
+    data, model, heard = make_graph(), make_model("GCN"), []
+    with tap(model, lambda outputs, _: heard.append(outputs)), tap(model, lambda outputs, _: heard.append(outputs)):
+        model(data.x, data.edge_index)
+    assert all(one is other for one, other in zip(*heard, strict=True))

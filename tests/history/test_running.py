@@ -68,3 +68,12 @@ def test_tiny_gradients_do_not_turn_by_more_than_they_can() -> None:
     for seed in range(2):
         record.update(torch.randn(500, 3, generator=torch.Generator().manual_seed(seed)) * 3e-23)
     assert not bool((record.persistence.abs() > 1).any())
+
+
+def test_what_is_undefined_does_not_count() -> None:
+    trajectory, values = Trajectory(num_nodes=1, slots=2), [torch.nan, 1.0, 2.0, 6.0, torch.nan, torch.nan, torch.nan]
+    for value in values:
+        trajectory.add(torch.tensor([value]))
+    assert trajectory.stride == 4
+    assert trajectory.values[0].tolist() == [3.0]
+    assert bool(trajectory.values[1].isnan())

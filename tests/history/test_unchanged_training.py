@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -91,12 +92,24 @@ def test_a_copy_made_while_recording_is_not_recorded() -> None:
     model, data = make_model("GCN"), make_graph()
     with GradientRecorder(model, data) as history:
         train(model, data, 2)
-        best = copy.deepcopy(model)
+        best, counted = copy.deepcopy(model), history.num_steps
         train(best, data, 3)
-        assert history.num_steps == 2
+        assert history.num_steps == counted
         train(model, data, 2)
     train(best, data, 3)
     assert history.num_steps == 4
+
+
+def test_a_copy_made_while_recording_can_be_saved() -> None:
+    model, data = make_model("GCN"), make_graph()
+    with GradientRecorder(model, data):
+        train(model, data, 2)
+        best = copy.deepcopy(model)
+        stored = pickle.dumps(model)
+    for other in (best, pickle.loads(stored), pickle.loads(pickle.dumps(best))):
+        assert torch.equal(other.eval()(data.x, data.edge_index), best(data.x, data.edge_index))
+    hooks = [hook for layer in best.modules() for hook in layer._forward_hooks.values()]
+    assert all(hook._act is None for hook in hooks)  # nothing of the recorder is kept alive
 
 
 def test_a_backward_pass_that_is_differentiated_itself_can_be_recorded() -> None:

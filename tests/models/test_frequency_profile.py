@@ -14,7 +14,6 @@ from gragr_explain import GradientRecorder, GraGR
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import (
     HistoryError,
-    HistoryMismatchError,
     InvalidArgumentError,
     InvalidGraphError,
     InvalidTypeError,
@@ -131,16 +130,29 @@ def test_a_recorded_run_is_followed(wrapped, graph):
     assert [label.removeprefix("model.") for label in labels] == ["convs.0", "convs.1"]
 
 
+def test_what_was_around_the_model_is_as_it_was(graph):
+    """The pathway is closed at the first step, whatever it is at the end."""
+    torch.manual_seed(0)
+    options = {"pathway": True, "pathway_threshold": 0.0, "pathway_epochs": 2}
+    trained = GraGR(GCN(5, 8, 2, 3), **options).fit(graph.clone().update({"val_mask": None}), 30, progress=False)
+    assert float(trained.pathway.beta) == 1
+    profiles = frequency_history(trained, graph)
+    torch.testing.assert_close(profiles[30].after, frequency_profile(trained, graph).after)
+    trained.model.load_state_dict(trained.history.weights[0])
+    trained.pathway.beta.fill_(0)
+    torch.testing.assert_close(profiles[0].after, frequency_profile(trained, graph).after)
+
+
 def test_a_history_of_another_model_is_refused(graph):
     model = GCN(5, 8, 2, 3)
-    with pytest.raises(HistoryError, match="without a history"):
+    with pytest.raises(HistoryError, match="without a gradient history"):
         frequency_history(model, graph)
     with GradientRecorder(model, graph) as history:
         model(graph.x, graph.edge_index).sum().backward()
     other = GCN(5, 4, 2, 3)
     before = {key: value.clone() for key, value in other.state_dict().items()}
     history.attach(other)
-    with pytest.raises(HistoryMismatchError, match="do not fit"):
+    with pytest.raises(HistoryError, match="do not fit"):
         frequency_history(other, graph)
     assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
 

@@ -302,6 +302,13 @@ def test_a_copy_and_another_device_keep_the_attention(data):
     assert "attention" in dict(trained.named_buffers())
 
 
+def test_edges_that_are_changed_in_place_afterwards_are_others(data):
+    trained = GraGR(build("GCN"), attention="training").fit(data, epochs=4, progress=False)
+    data.edge_index[:, 0] = data.edge_index[:, 1]
+    with pytest.raises(HistoryMismatchError, match="belongs to the"):
+        trained(data.x, data.edge_index)
+
+
 def test_training_again_starts_without_attention(data):
     def train(times: int) -> GraGR:
         trained = GraGR(build("GCN"), attention="training")

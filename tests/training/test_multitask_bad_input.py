@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from test_multitask import equal, make_graphs, make_model
@@ -16,6 +18,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.training import MultiTaskModel, _multitask, _task_jacobian, train_multitask
+from gragr_explain.training._task_loop import TaskLoop
 
 ARGUMENTS = {
     "unknown method": ({"method": "adam"}, InvalidArgumentError, "expected method as one of gragr, .* got 'adam'"),
@@ -144,6 +147,23 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights(method, monk
     assert len(states) == 3
     assert all(torch.equal(a, b) for a, b in zip(states[1], model.parameters(), strict=True))
     assert not model.training
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("lr", [1e30, 1e37])
+def test_a_last_step_that_breaks_the_weights_is_taken_back(lr, validated):
+    model, graphs = make_model(), make_graphs(8)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(TrainingError, match="last step made weights whose loss is not finite; training stopped"):
+        train_multitask(model, graphs, graphs if validated else None, method="average", epochs=1, lr=lr, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_an_epoch_without_a_finite_validation_loss_is_never_the_best(monkeypatch):
+    model, graphs, losses = make_model(), make_graphs(8), iter([0.5, math.nan, math.inf])
+    monkeypatch.setattr(TaskLoop, "judge", lambda self, batches: (next(losses), 0.1 + len(self.curves["loss"])))
+    result = train_multitask(model, graphs, graphs, method="average", epochs=3, progress=False)
+    assert result.best_epoch == 0
 
 
 def test_a_missing_package_is_named(monkeypatch):

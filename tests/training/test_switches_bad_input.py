@@ -54,15 +54,28 @@ SWITCHES = {
         r"meta_objective as one of 'validation', 'conflict', got 'test'",
     ),
     "no objective": ({"meta": "node", "meta_objective": None}, "got None"),
-    "objective without meta": ({"meta_objective": "conflict"}, "contradictory.*meta_objective='conflict' without meta"),
-    "exact without a weight": ({"exact_conflict": True}, "contradictory.*exact_conflict without conflict_weight"),
-    "seed_epochs with one seed": ({"seed_epochs": 5}, "contradictory.*seed_epochs without seeds"),
+    "objective without meta": ({"meta_objective": "conflict"}, "contradictory.*meta_objective with meta=None"),
+    "exact without a weight": ({"exact_conflict": True}, "contradictory.*exact_conflict with conflict_weight=0"),
+    "seed_epochs with one seed": ({"seed_epochs": 5}, "contradictory.*seed_epochs with seeds=1"),
     "lambda_smooth without alignment": ({"alignment": False, "lambda_smooth": 0.3}, "lambda_smooth with alignment"),
     "smooth_iters without alignment": ({"alignment": False, "smooth_iters": 3}, "smooth_iters with alignment=False"),
     "alpha_smooth without alignment": ({"alignment": False, "alpha_smooth": 0.5}, "alpha_smooth with alignment=False"),
     "beta_start without attention": ({"beta_start": 1.0}, "beta_start with attention=None"),
     "beta_end without attention": ({"beta_end": 1.0}, "beta_end with attention=None"),
     "meta_lr without meta": ({"meta_lr": 0.1}, "meta_lr with meta=None"),
+    "schedule_threshold without schedule": (
+        {"schedule": False, "schedule_threshold": 0.5},
+        "schedule_threshold with schedule=False",
+    ),
+    "schedule_min_epochs without schedule": (
+        {"schedule": False, "schedule_min_epochs": 3},
+        "schedule_min_epochs with schedule=False",
+    ),
+    "pathway_threshold without pathway": (
+        {"pathway": False, "pathway_threshold": 0.1},
+        "pathway_threshold with pathway=False",
+    ),
+    "pathway_epochs without pathway": ({"pathway": False, "pathway_epochs": 3}, "pathway_epochs with pathway=False"),
     "negative conflict weight": ({"conflict_weight": -0.1}, "conflict_weight of at least 0, got -0.1"),
     "infinite conflict weight": ({"conflict_weight": math.inf}, "conflict_weight.*got inf"),
     "NaN conflict weight": ({"conflict_weight": math.nan}, "conflict_weight.*got nan"),
@@ -93,6 +106,11 @@ TYPES = {
     "threshold as text": ({"pathway_threshold": "0.5"}, "pathway_threshold as a number, got '0.5'"),
     "weight as a list": ({"conflict_weight": [1.0]}, r"conflict_weight as a number, got \[1.0\]"),
     "half a Jacobi step": ({"smooth_iters": 2.5}, "smooth_iters as an integer, got 2.5"),
+    "conflict as text": ({"conflict": "no"}, "expected conflict as a bool, got str"),
+    "alignment as a number": ({"alignment": 1}, "expected alignment as a bool, got int"),
+    "schedule as text": ({"schedule": "no"}, "expected schedule as a bool, got str"),
+    "pathway as a number": ({"pathway": 1.0}, "expected pathway as a bool, got float"),
+    "exact_conflict as nothing": ({"exact_conflict": None}, "expected exact_conflict as a bool, got NoneType"),
     "tau_cos as text": ({"tau_cos": "low"}, "tau_cos as a number, got 'low'"),
 }
 
@@ -121,7 +139,9 @@ def test_an_unknown_switch_is_a_type_error_of_python():
         {"seeds": np.int64(2), "seed_epochs": np.int64(1), "tau_cos": np.float32(-0.1)},
         {"conflict": False, "tau_mag": 0.3, "tau_cos": -0.5},  # thresholds count conflicts in any case
         {"alignment": False},
-        {"conflict_weight": 0, "schedule_threshold": 0, "schedule_min_epochs": 0, "pathway_threshold": 0},
+        {"conflict_weight": 0, "schedule": True, "schedule_threshold": 0, "schedule_min_epochs": 0},
+        {"pathway": True, "pathway_threshold": 0},
+        {"schedule_min_epochs": 10, "pathway_epochs": 10},  # what they are anyway
         {"tau_mag": math.inf},  # nothing is in conflict
         {"attention": "training", "beta_start": 0.0, "beta_end": 0.0},
         {"attention": "training", "beta_start": 3.0, "beta_end": 1.0},
@@ -305,7 +325,7 @@ def test_weights_that_are_lost_in_the_last_step_are_taken_back(data):
 
 def test_it_can_be_trained_again_afterwards(data):
     model = Stumbling(gcn(), at=3)
-    trained = GraGR(model, pathway=True, **{**EVERYTHING, "seeds": 1, "seed_epochs": None})
+    trained = GraGR(model, pathway=True, schedule=True, **{**EVERYTHING, "seeds": 1, "seed_epochs": None})
     with pytest.raises(TrainingError):
         trained.fit(data, epochs=8, progress=False)
     model.at = 10**9

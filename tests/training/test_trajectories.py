@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE
 
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
+from gragr_explain.history import copy_weights
 from gragr_explain.training import GraGR, GraGRPlusPlus, Selection, select_trajectory
 
 BACKBONES = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}
@@ -370,6 +371,16 @@ def test_more_epochs_for_the_choice_than_there_are(data):
     trained = GraGR(build("GCN"), seeds=2, seed_epochs=50, **ALONE).fit(data, epochs=5, progress=False)
     assert trained.selection.val_loss.shape == (2, 4)
     assert trained.history.num_steps == 1
+
+
+def test_the_first_weights_are_those_before_the_choice(data):
+    """An audit trains again from them, and they must not know any label."""
+    model = build("GCN")
+    before = copy_weights(model)
+    trained = GraGR(model, seeds=3, seed_epochs=4, **ALONE).fit(data, epochs=12, progress=False)
+    assert min(trained.history.weights) == 0
+    assert all(torch.equal(trained.history.weights[0][name], value) for name, value in before.items())
+    assert not torch.equal(trained.selection.weights["convs.0.lin.weight"], before["convs.0.lin.weight"])
 
 
 def test_one_epoch_leaves_none_for_the_choice(data):

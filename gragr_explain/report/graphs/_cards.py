@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.explain import GraphExplanations
 from gragr_explain.report._cards import draw_in_turn
 from gragr_explain.report._table import numbers
@@ -21,7 +22,13 @@ def choose_graphs(explanations: GraphExplanations, count: int = _COUNT) -> list[
 
     Returns:
         ``min(count, n)`` different numbers of graphs, in the order they were drawn.
+
+    Raises:
+        InvalidTypeError: The explanations are of another type.
+        InvalidArgumentError: ``count`` is negative.
     """
+    check_type("explanations", explanations, GraphExplanations)
+    check_number("count", count, whole=True, least=0)
     frame = numbers(explanations)
     frame["confidence"] = frame["confidence"].fillna(1.0)
     surest = frame.sort_values(["confidence", "graph"], ascending=[False, True])
