@@ -63,7 +63,8 @@ def atomic(*paths: Path) -> Iterator[list[Path]]:
     """Temporary files beside ``paths``, which take their places when the block ends without an error.
 
     Whatever goes wrong in the block, the temporary files are removed and ``paths`` stay as they were. Once it has
-    ended, the files are on the disk, and a machine that loses power does not lose them.
+    ended, the files are on the disk, and a machine that loses power does not lose them. Each of several files takes its
+    place by itself: of a process that is killed between two, the first may be new and the second old.
 
     Raises:
         OutputError: In place of any :class:`OSError` of the block.

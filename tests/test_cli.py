@@ -205,6 +205,33 @@ def test_bad_input_to_train(place, fails, tmp_path):
     assert taken.read_text() == ""
 
 
+def test_a_model_is_replaced_only_on_demand(place, fails, answers, tmp_path):
+    command = ["train", place / "graph.pt", "--epochs", 2, "--out", tmp_path]
+    answers(*command, "--seed", 1)
+    before = (tmp_path / "model.json").read_bytes()
+    message = fails(*command, "--seed", 2)
+    assert str(tmp_path) in message
+    assert "--overwrite" in message
+    assert (tmp_path / "model.json").read_bytes() == before
+    answers(*command, "--seed", 2, "--overwrite")
+    assert (tmp_path / "model.json").read_bytes() != before
+
+
+def test_only_labelled_test_nodes_count_for_the_accuracy(answers, tmp_path):
+    """Half of the test nodes have no label, then all; the features give away the class."""
+    y = torch.arange(60) % 2
+    part = torch.arange(60) // 20
+    graph = Data(x=torch.eye(2)[y], edge_index=torch.stack([torch.arange(60)] * 2), y=y.clone())
+    graph.update({name: part == number for number, name in enumerate(("train_mask", "val_mask", "test_mask"))})
+    printed = []
+    for unknown in (slice(50, 60), slice(40, 60)):
+        graph.y[unknown] = -1
+        torch.save(graph, tmp_path / "graph.pt")
+        printed.append(answers("train", tmp_path / "graph.pt", "--out", tmp_path / "out", "--overwrite"))
+    assert "test accuracy 100.0%" in printed[0]
+    assert "test accuracy not known, for want of test nodes with labels" in printed[1]
+
+
 def test_bad_nodes(place, fails):
     out = place / "out"
     assert "expected nodes in [0, 39], got 40" in fails("explain", out, "40")
@@ -215,7 +242,7 @@ def test_bad_nodes(place, fails):
 def test_bad_folders(place, fails, tmp_path):
     half = tmp_path / "half"
     half.mkdir()
-    (half / "model.safetensors").write_bytes((place / "out" / "model.safetensors").read_bytes())
+    (half / "model.safetensors").write_bytes(next((place / "out").glob("model-*/model.safetensors")).read_bytes())
     (tmp_path / "taken").write_text("")
     assert "does not exist" in fails("explain", tmp_path / "nowhere", "0")
     assert "has no model.json" in fails("export", half)

@@ -234,10 +234,12 @@ def test_a_file_of_something_else(tmp_path, content, message):
         load_dataset(tmp_path / "graph.pt")
 
 
-@pytest.mark.parametrize("name", ["graph.pt", "graph.safetensors"])
-def test_a_damaged_or_missing_file(tmp_path, name):
+@pytest.mark.parametrize("content", [b"PK\x03\x04 half a file", b"junk in a file", b"", b"i", b"\x80\x02."])
+@pytest.mark.parametrize(("name", "writer"), [("graph.pt", "torch.save"), ("graph.safetensors", "safetensors")])
+def test_a_damaged_or_missing_file(tmp_path, name, writer, content):
     with pytest.raises(DatasetError, match="there is no file"):
         load_dataset(tmp_path / name)
-    (tmp_path / name).write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(DatasetError, match=name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=name) as caught:
         load_dataset(tmp_path / name)
+    assert f"that {writer} has written" in str(caught.value) or "never run" in str(caught.value)

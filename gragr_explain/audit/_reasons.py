@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -14,75 +14,95 @@ _MOST = 3
 _LEAST = 0.25  # log-odds below which evidence is not worth a word
 
 
-def reasons(facts: Facts, node: int, contributions: np.ndarray) -> list[str]:
-    """What speaks against the class of a node that is in question, the strongest first, at most three.
+class _Reason(NamedTuple):
+    """A text, and whether it speaks for a third class more than for the one that the node should perhaps have."""
+
+    text: str
+    astray: bool = False
+
+
+def reasons(facts: Facts, node: int, suggested: int, contributions: np.ndarray) -> list[str]:
+    """What speaks against the class of a node that is in question, at most three.
+
+    The strongest come first, and last those that speak for another class than the suggested one.
 
     Args:
         facts: What is known.
         node: The node.
+        suggested: The class that it should perhaps have.
         contributions: What each kind of evidence adds to the log-odds, ``[num_evidence]``.
     """
     weight: dict[str, float] = {}
     for entry, value in zip(EVIDENCE, contributions, strict=True):
         weight[entry.theme] = weight.get(entry.theme, 0.0) + float(value)
     strongest = sorted((theme for theme in weight if weight[theme] >= _LEAST), key=lambda theme: -weight[theme])
-    said = (_SAY[theme](facts, node) for theme in strongest if theme in _SAY)
-    return list(islice((text for text in said if text is not None), _MOST))
+    said = (_SAY[theme](facts, node, suggested) for theme in strongest if theme in _SAY)
+    found = sorted((reason for reason in said if reason is not None), key=lambda reason: reason.astray)
+    return [reason.text for reason in found[:_MOST]]
 
 
-def _held_out(facts: Facts, node: int) -> str | None:
-    if facts.outside.held_out is None:
+def _held_out(facts: Facts, node: int, suggested: int) -> _Reason | None:
+    shares = facts.outside.held_out
+    if shares is None:
         return None
-    return f"models that never saw its label say {_shares(facts, facts.outside.held_out[node], node)}"
+    return _shares("models that never saw its label say", facts, shares[node], node, suggested)
 
 
-def _without_edges(facts: Facts, node: int) -> str:
-    return f"by its features alone, {_shares(facts, facts.outside.bare[node], node)}"
+def _without_edges(facts: Facts, node: int, suggested: int) -> _Reason:
+    return _shares("by its features alone,", facts, facts.outside.bare[node], node, suggested)
 
 
-def _neighbour_labels(facts: Facts, node: int) -> str:
+def _neighbour_labels(facts: Facts, node: int, suggested: int) -> _Reason:
     links = facts.graph.undirected.unweighted
     around = links.col[links.rowptr[node] : links.rowptr[node + 1]]
     labels = facts.y[around[facts.known[around]]]
     if not labels.numel():
-        return f"by the labels two steps away, {_shares(facts, facts.outside.far[node], node)}"
-    same = int((labels == facts.label[node]).sum())
-    return f"{same} of its {labels.numel()} labelled neighbours {'is' if same == 1 else 'are'} {_name(facts, node)}"
+        return _shares("by the labels two steps away,", facts, facts.outside.far[node], node, suggested)
+    count = labels.bincount(minlength=len(facts.class_names))
+    same, wanted = int(count[facts.label[node]]), int(count[suggested])
+    text = (
+        f"{same} of its {labels.numel()} labelled neighbours {'is' if same == 1 else 'are'} {_name(facts, node)}, "
+        f"{wanted} {facts.class_names[suggested]}"
+    )
+    return _Reason(text, int(count[_other(facts, count, node)]) > wanted)
 
 
-def _neighbour_predictions(facts: Facts, node: int) -> str | None:
+def _neighbour_predictions(facts: Facts, node: int, suggested: int) -> _Reason | None:
     around = facts.run.around[node]
-    return None if bool(around.isnan().any()) else f"its neighbours are predicted {_shares(facts, around, node)}"
+    if bool(around.isnan().any()):
+        return None
+    return _shares("its neighbours are predicted", facts, around, node, suggested)
 
 
-def _nearest_labels(facts: Facts, node: int) -> str:
-    return f"nodes that look like it to the model are labelled {_shares(facts, facts.run.nearest[node], node)}"
+def _nearest_labels(facts: Facts, node: int, suggested: int) -> _Reason:
+    lead = "nodes that look like it to the model are labelled"
+    return _shares(lead, facts, facts.run.nearest[node], node, suggested)
 
 
-def _course(facts: Facts, node: int) -> str:
-    return f"over the training, the model said {_shares(facts, facts.run.looks[:, node].mean(0), node)}"
+def _course(facts: Facts, node: int, suggested: int) -> _Reason:
+    return _shares("over the training, the model said", facts, facts.run.looks[:, node].mean(0), node, suggested)
 
 
-def _turned(facts: Facts, node: int) -> str | None:
+def _turned(facts: Facts, node: int, _suggested: int) -> _Reason | None:
     other = int((facts.run.looks[:, node].argmax(-1) != facts.label[node]).sum())
     if not other:
         return None
-    return f"in {other} of {facts.run.looks.size(0)} looks at the training, the model predicted another class"
+    return _Reason(f"in {other} of {facts.run.looks.size(0)} looks at the training, the model predicted another class")
 
 
-def _norm(facts: Facts, node: int) -> str:
-    return f"its gradient was {float(facts.run.norm[node]):.1f} times the mean"
+def _norm(facts: Facts, node: int, _suggested: int) -> _Reason:
+    return _Reason(f"its gradient was {float(facts.run.norm[node]):.1f} times the mean")
 
 
-def _agreement(facts: Facts, node: int) -> str | None:
+def _agreement(facts: Facts, node: int, _suggested: int) -> _Reason | None:
     cosine = facts.run.agreement[:, node]
     if bool(cosine.isnan().all()):
         return None
-    return f"the cosine of its gradient with its neighbours' was {float(cosine.nan_to_num(1).min()):.2f}"
+    return _Reason(f"the cosine of its gradient with its neighbours' was {float(cosine.nan_to_num(1).min()):.2f}")
 
 
-def _conflict(facts: Facts, node: int) -> str:
-    return f"its psi conflict is above that of {float(facts.conflict_rank[node]):.0%} of the nodes"
+def _conflict(facts: Facts, node: int, _suggested: int) -> _Reason:
+    return _Reason(f"its psi conflict is above that of {float(facts.conflict_rank[node]):.0%} of the nodes")
 
 
 _SAY = {
@@ -99,11 +119,21 @@ _SAY = {
 }
 
 
-def _shares(facts: Facts, shares: Tensor, node: int) -> str:
-    """The share of the class in question, which is a reason to doubt it also where it is the largest, and another's."""
-    other = int(shares.scatter(0, facts.label[node : node + 1], -1.0).argmax())
-    own, most = float(shares[facts.label[node]]), float(shares[other])
-    return f"{_name(facts, node)} {'only ' if own > most else ''}{own:.0%}, {facts.class_names[other]} {most:.0%}"
+def _shares(lead: str, facts: Facts, shares: Tensor, node: int, suggested: int) -> _Reason:
+    """The shares of the class in question and of the suggested one, and of a third one where that has more.
+
+    The first is a reason to doubt also where it is the largest.
+    """
+    other = _other(facts, shares, node)
+    own, wanted, most = float(shares[facts.label[node]]), float(shares[suggested]), float(shares[other])
+    text = f"{lead} {_name(facts, node)} {'only ' if own > most else ''}{own:.0%}, "
+    text += f"{facts.class_names[suggested]} {wanted:.0%}"
+    return _Reason(f"{text}, {facts.class_names[other]} {most:.0%}", True) if most > wanted else _Reason(text)
+
+
+def _other(facts: Facts, shares: Tensor, node: int) -> int:
+    """The class with the largest share but that in question."""
+    return int(shares.scatter(0, facts.label[node : node + 1], -1).argmax())
 
 
 def _name(facts: Facts, node: int) -> str:

@@ -57,17 +57,20 @@ class Retraining:
             data.val_mask = None  # nobody asks how it validates
         devices = [data.x.device] if data.x.is_cuda else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
+            for device in devices:
+                torch.cuda.default_generators[device.index].manual_seed(seed)
             trainer.fit(data, self.epochs, lr=self.lr, weight_decay=self.weight_decay, record=record, progress=False)
         return trainer, data
 
     def _copy(self) -> GraGR:
-        """The model with its first weights and without its history; a GraGR keeps its switches."""
+        """The model with its first weights, without its history and what layers keep of a graph; switches stay."""
         model = copy.deepcopy(self.model, {id(self.history): GradientHistory()})
         holder = next(module for module in model.modules() if ATTRIBUTE in vars(module))
         holder.load_state_dict(self.history.weights[min(self.history.weights)])
         for module in model.modules():
             vars(module).pop(ATTRIBUTE, None)
+            vars(module).update({name: None for name in vars(module) if name.startswith("_cached_")})
         return model if isinstance(model, GraGR) else GraGR(model, conflict=False, alignment=False)
 
 

@@ -43,7 +43,7 @@ def doubts_table(
     frame["prediction"] = column(facts.run.prediction)
     frame["prediction_name"] = names[frame["prediction"]]
     frame["confidence"] = column(facts.run.confidence).astype(float)
-    found = [reasons(facts, int(index[row]), contributions[row]) for row in order]
+    found = [reasons(facts, int(index[row]), int(suggested[index[row]]), contributions[row]) for row in order]
     frame["reasons"] = pd.Series(found, dtype=object, index=frame.index)
     return frame
 

@@ -2,5 +2,6 @@
 
 from gragr_explain.checkpoint._backbone import build_model
 from gragr_explain.checkpoint._folder import Checkpoint, load_checkpoint, save_checkpoint
+from gragr_explain.checkpoint._makeup import makeup
 
-__all__ = ["Checkpoint", "build_model", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "build_model", "load_checkpoint", "makeup", "save_checkpoint"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 from torch_geometric import nn as pyg
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from gragr_explain.arguments import check_number
+from gragr_explain.checkpoint._makeup import makeup
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.training import TABLE_5
 
@@ -65,25 +68,33 @@ def build_model(
 
 
 def rebuild_arguments(model: nn.Module) -> dict[str, Any]:
-    """The arguments with which :func:`build_model` builds a model like this one.
+    """The arguments with which :func:`build_model` builds a model like this one, up to the type of its numbers.
 
     Raises:
         UnsupportedModelError: If there are none: the model is another, or was built with other options.
     """
     kind = type(model).__name__
-    if isinstance(model, BasicGNN) and kind in TABLE_5:
-        arguments = {
-            "name": kind,
-            "in_channels": model.in_channels,
-            "out_channels": model.out_channels,
-            "hidden_channels": model.hidden_channels,
-            "num_layers": model.num_layers,
-            "dropout": model.dropout.p,
-        }
-        if _shapes(build_model(**arguments)) == _shapes(model):
-            return arguments
-    raise UnsupportedModelError(f"expected a model that build_model makes, got {model}")
+    if not isinstance(model, BasicGNN) or kind not in TABLE_5:
+        raise UnsupportedModelError(f"expected a model that build_model makes, got {model}")
+    arguments = {
+        "name": kind,
+        "in_channels": model.in_channels,
+        "out_channels": model.out_channels,
+        "hidden_channels": model.hidden_channels,
+        "num_layers": model.num_layers,
+        "dropout": model.dropout.p,
+    }
+    wanted, got = makeup(build_model(**arguments).to(float_type(model.state_dict()))), makeup(model)
+    for name in wanted | got:
+        if wanted.get(name) != got.get(name):
+            raise UnsupportedModelError(
+                f"expected a model that build_model makes, got {model} whose {name or 'class'} is {got.get(name)}, "
+                f"not {wanted.get(name)}"
+            )
+    return arguments
 
 
-def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+def float_type(weights: Mapping[str, Any]) -> torch.dtype:
+    """The type of the first floating-point numbers among weights; that of new models where there are none."""
+    found = (value.dtype for value in weights.values() if torch.is_tensor(value) and value.is_floating_point())
+    return next(found, torch.get_default_dtype())

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +18,17 @@ from safetensors.torch import load, save
 
 from gragr_explain import __version__
 from gragr_explain.arguments import check_number, check_type
-from gragr_explain.checkpoint._backbone import build_model, rebuild_arguments
-from gragr_explain.errors import CheckpointError, OutputError
+from gragr_explain.checkpoint._backbone import build_model, float_type, rebuild_arguments
+from gragr_explain.errors import CheckpointError
 from gragr_explain.files import as_path, atomic, check_writable
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import GraGR, Hyperparameters, Switches
 
 FORMAT = "gragr-explain model"
-VERSION = 1
+VERSION = 2
 _MANIFEST, _WEIGHTS, _HISTORY = "model.json", "model.safetensors", "history"
+_PLACE = re.compile(r"model-[0-9a-f]{8}")  # what the folder of weights and history inside it is called
+_BESIDE = "."  # in version 1, they were beside the manifest
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,9 @@ class Checkpoint:
 def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: str, split: int = 0) -> None:
     """Write a trained model and its history into a folder, from which :func:`load_checkpoint` reads them.
 
-    ``model.json`` says what the folder holds, and is written last: a folder without it is not complete.
+    Weights and history go into a new folder inside it, called ``model-`` and eight digits; ``model.json``, which names
+    that, is written last, and only then those of an earlier model are removed. So a folder without ``model.json`` is
+    not complete, and one that held a model holds it until it holds the new one, whatever happens in between.
 
     Args:
         trained: A model that :func:`build_model` has made, as :class:`~gragr_explain.GraGR` has trained it.
@@ -74,15 +82,18 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
     folder = check_writable(folder)
+    earlier = _named_place(folder)
+    place = folder / f"model-{secrets.token_hex(4)}"
     try:
-        (folder / _MANIFEST).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot replace '{folder / _MANIFEST}' ({error.strerror or error})") from error
-    if trained.history is not None:
-        trained.history.save(folder / _HISTORY)
-    with atomic(folder / _WEIGHTS, folder / _MANIFEST) as (weights_file, manifest_file):
-        weights_file.write_bytes(payload)
-        manifest_file.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if trained.history is not None:
+            trained.history.save(place / _HISTORY)
+        check_writable(place)
+        with atomic(place / _WEIGHTS) as (weights_file,):
+            weights_file.write_bytes(payload)
+        with atomic(folder / _MANIFEST) as (manifest_file,):
+            manifest_file.write_text(json.dumps({**manifest, "place": place.name}, indent=1) + "\n", encoding="utf-8")
+    finally:
+        _remove_unnamed(folder, earlier)
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -94,22 +105,48 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = as_path(folder)
     manifest = _read_manifest(folder)
-    payload = _read(folder / _WEIGHTS)
+    place = folder / manifest["place"]
+    payload = _read(place / _WEIGHTS)
     if hashlib.sha256(payload).hexdigest() != manifest.get("sha256"):
         raise CheckpointError(f"the model in '{folder}' is damaged: {_WEIGHTS} does not match {_MANIFEST}")
     try:
-        trained = GraGR(build_model(**manifest["model"]), auxiliary_weight=manifest["auxiliary_weight"])
+        weights = load(payload)
+        own = {name: value for name, value in weights.items() if name.startswith("model.")}
+        model = build_model(**manifest["model"]).to(float_type(own))
+        trained = GraGR(model, auxiliary_weight=manifest["auxiliary_weight"])
         trained.settings = Hyperparameters(**manifest["settings"])
         trained.switches = Switches(**manifest["switches"])
-        trained.load_state_dict(load(payload))
+        trained.load_state_dict(weights)
         checkpoint = Checkpoint(trained.eval(), str(manifest["dataset"]), int(manifest["split"]))
         recorded = bool(manifest["history"])
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} does not fit it ({reason})") from error
     if recorded:
-        GradientHistory.load(folder / _HISTORY).attach(trained.model)
+        GradientHistory.load(place / _HISTORY).attach(trained.model)
     return checkpoint
+
+
+def _named_place(folder: Path) -> str | None:
+    """What holds the weights and the history of the model in a folder; ``None`` where there is no model to be read."""
+    try:
+        return str(_read_manifest(folder)["place"])
+    except CheckpointError:
+        return None
+
+
+def _remove_unnamed(folder: Path, earlier: str | None) -> None:
+    """Remove what the manifest does not name, as far as possible: an earlier model's weights, or a failed save's."""
+    named = _named_place(folder)
+    if named is None and (folder / _MANIFEST).exists():
+        return  # what it names cannot be told
+    for path in folder.glob("model-*"):
+        if _PLACE.fullmatch(path.name) and path.name != named:
+            shutil.rmtree(path, ignore_errors=True)
+    if earlier == _BESIDE != named:
+        shutil.rmtree(folder / _HISTORY, ignore_errors=True)
+        with suppress(OSError):
+            (folder / _WEIGHTS).unlink()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -131,6 +168,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"the model in '{folder}' has format version {version!r}, this gragr-explain reads up to {VERSION}; "
             "please upgrade"
         )
+    place = manifest.setdefault("place", _BESIDE)
+    if place != _BESIDE and not (isinstance(place, str) and _PLACE.fullmatch(place)):
+        raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} names {place!r} as its place")
     return manifest
 
 

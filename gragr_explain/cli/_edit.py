@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,9 @@ import typer
 from rich.table import Table
 
 from gragr_explain.cli._nodes import parse_nodes
-from gragr_explain.cli._options import Trained
+from gragr_explain.cli._options import Overwrite, Trained, check_free
 from gragr_explain.cli._terminal import console
-from gragr_explain.errors import EditingError, InvalidArgumentError, InvalidIndexError, OutputError
+from gragr_explain.errors import EditingError, InvalidArgumentError, InvalidIndexError
 
 _MOST_SHOWN = 12
 
@@ -56,7 +57,7 @@ def edit(
             show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there already.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Correct predictions of a model, and leave the rest as it is.
 
@@ -67,9 +68,9 @@ def edit(
     corrected, or nothing is written.
 
     Examples:
-        gragr-explain edit out 17 --label Theory
-        gragr-explain edit out 17 42 --label 3 --label 5 --out corrected
-        gragr-explain edit out 17 --label 3 --method gd --out out --overwrite
+        gragr-explain edit out 1857 --label "Neural networks"
+        gragr-explain edit out 1857 1932 --label 3 --label 3 --out corrected
+        gragr-explain edit out 1857 --label 3 --method gd --out out --overwrite
     """
     import json
 
@@ -77,35 +78,48 @@ def edit(
     from gragr_explain.datasets import load_dataset
     from gragr_explain.editing import edit as edit_model
     from gragr_explain.editing import render_edit, summarise_edit
-    from gragr_explain.files import atomic, check_writable
+    from gragr_explain.files import atomic
 
     checkpoint = load_checkpoint(folder)
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
     classes = [parse_class(name, dataset.class_names) for name in label]
     place = folder.with_name(f"{folder.resolve().name}-edited") if out is None else out
-    if (place / "model.json").exists() and not overwrite:
-        raise OutputError(
-            f"expected a folder without a model, got '{place}'; choose another with --out, or --overwrite"
-        )
-    check_writable(place)
-    done = edit_model(checkpoint.trained, dataset.data, index, classes, method=method.value)
-    if not done.success:
-        raise EditingError(done.reason)
-    summary = summarise_edit(done, dataset.data, dataset.class_names)
-    if done.steps == 0:
-        console.print("nothing to correct: every node has its class already")
-        return
-    page = render_edit(
-        done, dataset.data, dataset.class_names, title=f"{_title(index)} of {Path(dataset.name).name}, corrected"
-    )
-    save_checkpoint(checkpoint.trained, place, dataset=checkpoint.dataset, split=checkpoint.split)
-    with atomic(place / "edit.html", place / "edit.json") as (page_file, summary_file):
-        page_file.write_text(page, encoding="utf-8")
-        summary_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    check_free(place, overwrite)
+    with _writable(place):
+        done = edit_model(checkpoint.trained, dataset.data, index, classes, method=method.value)
+        if not done.success:
+            raise EditingError(done.reason)
+        if done.steps == 0:
+            names = ", ".join(dict.fromkeys(dataset.class_names[number] for number in classes))
+            where = _title(index).lower()
+            console.print(f"nothing to correct: the model predicts {names} for {where} already", soft_wrap=True)
+            return
+        title = f"{_title(index)} of {Path(dataset.name).name}, corrected"
+        summary = summarise_edit(done, dataset.data, dataset.class_names)
+        page = render_edit(done, dataset.data, dataset.class_names, title=title)
+        save_checkpoint(checkpoint.trained, place, dataset=checkpoint.dataset, split=checkpoint.split)
+        with atomic(place / "edit.html", place / "edit.json") as (page_file, summary_file):
+            page_file.write_text(page, encoding="utf-8")
+            summary_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _print(summary)
     console.print(f"\nthe edited model is in {place}, before and after in {place / 'edit.html'}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {place} {index[0]}", soft_wrap=True)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """A folder that can be written to, known before any work; one that was made for nothing is not left behind."""
+    from gragr_explain.files import check_writable
+
+    new = not folder.exists()
+    check_writable(folder)
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # it holds what was written
+                folder.rmdir()
 
 
 def parse_class(text: str, class_names: Sequence[str]) -> int:

@@ -56,7 +56,7 @@ def _about(
         gragr-explain explain out 17
         gragr-explain export out
         gragr-explain audit out
-        gragr-explain edit out 17 --label 3
+        gragr-explain edit out 1857 --label 3
 
     Each command has its own --help with examples.
     """

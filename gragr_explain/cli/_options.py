@@ -5,6 +5,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from gragr_explain.errors import OutputError
+
 Seed: TypeAlias = Annotated[
     int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random: the same seed gives the same model.")
 ]
@@ -40,3 +42,17 @@ SearchWidth: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there already.")]
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Make sure that no model is replaced unless that is asked for.
+
+    Raises:
+        OutputError: If the folder holds a model that is not to be overwritten.
+    """
+    if (folder / "model.json").exists() and not overwrite:
+        raise OutputError(
+            f"expected a folder without a model, got '{folder}'; choose another with --out, or --overwrite"
+        )

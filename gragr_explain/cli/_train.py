@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gragr_explain.cli._options import Seed
+from gragr_explain.cli._options import Overwrite, Seed, check_free
 from gragr_explain.cli._terminal import console, print_dataset, show_progress
 
 
@@ -42,6 +42,7 @@ def train(
             "chooses among four seeds, and does without edges where neighbours oppose each other; plain only records."
         ),
     ] = Method.gragr,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a model on a graph, and record how it learns.
 
@@ -63,6 +64,7 @@ def train(
     from gragr_explain.files import check_writable
     from gragr_explain.training import GraGR, GraGRPlusPlus
 
+    check_free(out, overwrite)
     loaded = load_dataset(dataset, split=split)
     torch.manual_seed(seed)
     network = build_model(model, loaded.data.num_features, len(loaded.class_names))

@@ -135,10 +135,11 @@ def layers_of(trained: GraGR, data: Data) -> FrequencyProfile | None:
 
 @torch.no_grad()
 def describe_accuracy(trained: GraGR, dataset: GraphDataset) -> str:
-    """The share of test nodes that a model predicts right, in words."""
+    """The share of test nodes with known labels that a model predicts right, in words."""
     data = dataset.data
-    if not bool(data.test_mask.any()):
-        return "test accuracy unknown, for want of test nodes"
+    known = data.test_mask & (data.y >= 0)
+    if not bool(known.any()):
+        return "test accuracy not known, for want of test nodes with labels"
     output: Tensor = trained(data.x, data.edge_index, **forward_arguments(trained, data))
-    right = (output.argmax(-1) == data.y)[data.test_mask].float().mean()
+    right = (output.argmax(-1) == data.y)[known].float().mean()
     return f"test accuracy {float(right):.1%}"

@@ -78,7 +78,8 @@ class Condensation:
         self.structure: LearnedAdjacency | None = None
         if structure:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)))
+                drawn = int(torch.randint(1 << 62, (), generator=generator))
+                torch.default_generator.manual_seed(drawn)  # torch.manual_seed would seed every GPU as well
                 self.structure = LearnedAdjacency(x.size(1)).to(x)
         self.graph = class_graph(sizes.to(x.device), x.dtype)
         self._damping = damping_matrix(self.graph, settings.damping, x.dtype)

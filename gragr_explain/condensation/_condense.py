@@ -24,7 +24,7 @@ from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
 from gragr_explain.errors import CheckpointError, InvalidTypeError
 from gragr_explain.files import check_writable
-from gragr_explain.pairs import read_pair, write_pair
+from gragr_explain.pairs import read_pair, write_single
 
 _CHECKPOINT = "condensation", "gragr-explain condensation", 1
 
@@ -76,8 +76,9 @@ def condense(
         epochs: The number of models to match, each anew.
         seed: What the random choices follow from: on one machine, the same seed gives the same graph.
         settings: The other numbers.
-        folder: Where to keep the condensation after every epoch. If it is there already, it is gone on with, and ends
-            as if it had never been interrupted; with more epochs, as if it had been asked for them at once.
+        folder: Where to keep the condensation after every epoch, as ``condensation.safetensors``. If it is there
+            already, it is gone on with, and ends as if it had never been interrupted, at whatever moment that was; with
+            more epochs, as if it had been asked for them at once.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -145,7 +146,7 @@ def condense(
             condensation.run_epoch()
             if folder is not None:
                 content = {"made_with": made_with, "epoch": condensation.epoch, "curves": condensation.curves}
-                write_pair(folder, *_CHECKPOINT, condensation.state(), content)
+                write_single(folder, *_CHECKPOINT, condensation.state(), content)
             bar.set_postfix(distance=f"{condensation.curves['loss'][-1]:.3f}", refresh=False)
             bar.update()
     return _finished(condensation, {**made_with, "epochs": epochs, "begun_as": begun_as.tolist()})
@@ -184,7 +185,7 @@ def _resume(condensation: Condensation, folder: Path, made_with: dict[str, Any],
     Raises:
         CheckpointError: If it is another one, one of more epochs, or damaged.
     """
-    if not (folder / f"{_CHECKPOINT[0]}.json").is_file():
+    if not (folder / f"{_CHECKPOINT[0]}.safetensors").is_file():
         return
     tensors, content = read_pair(folder, *_CHECKPOINT, CheckpointError)
     known = content.get("made_with")

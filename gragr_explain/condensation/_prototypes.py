@@ -16,6 +16,7 @@ from gragr_explain.condensation._matching import propagate
 from gragr_explain.condensation._modalities import modality_features
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import hidden_representation
+from gragr_explain.inputs import forward_arguments, trial_errors
 from gragr_explain.labels import labels_of
 from gragr_explain.modes import evaluating
 
@@ -55,7 +56,8 @@ def prototypes(
 
     Raises:
         InvalidTypeError: If an argument is of the wrong type.
-        InvalidGraphError: If a graph cannot be used, has no labels, or the features of both are not the same.
+        InvalidGraphError: If a graph cannot be used, has no labels, the features of both are not the same, or the model
+            cannot take them.
         InvalidArgumentError: If a number is out of range, or names are too few.
         UnsupportedModelError: If the model cannot be used.
 
@@ -132,9 +134,9 @@ def _representation(data: Data, model: nn.Module | None) -> Tensor:
         hidden = propagate(data.x, data.edge_index, data.get("edge_weight"))
     else:
         check_type("model", model, nn.Module)
-        with evaluating(model):
-            hidden, _ = hidden_representation(model, data.x, data.edge_index)
-    return F.normalize(hidden.detach().flatten(1), dim=1)
+        with torch.no_grad(), evaluating(model), trial_errors(data.x):
+            hidden, _ = hidden_representation(model, data.x, data.edge_index, **forward_arguments(model, data))
+    return F.normalize(hidden.flatten(1), dim=1)
 
 
 def _check_pair(condensed: Data, data: Data) -> None:

@@ -28,7 +28,10 @@ def check_classes(data: Data) -> int:
     count = torch.bincount(y[mask], minlength=int(y.max()) + 1)
     if bool((count == 0).any()):
         missing = (count == 0).nonzero().view(-1).tolist()
-        raise InvalidGraphError(f"expected a training node of every class, got none of {missing}")
+        raise InvalidGraphError(
+            f"expected a training node of every class, got none of {missing}; put one of each into the train_mask, or "
+            "renumber the labels without them (-1 for their nodes)"
+        )
     return count.numel()
 
 

@@ -66,9 +66,13 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"'{path}' is not a graph of tensors: it is damaged, or holds Python objects, which are never run; "
             "save a torch_geometric Data or a dictionary of tensors"
         ) from error
-    except Exception as error:  # what a damaged file raises depends on where the damage is
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DatasetError(f"cannot read '{path}' ({reason})") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read '{path}' ({error.strerror or error})") from error
+    except Exception as error:  # what another or a damaged file raises depends on what is in it
+        writer = "safetensors" if path.suffix == ".safetensors" else "torch.save"
+        raise DatasetError(
+            f"expected a file that {writer} has written, got another or a damaged one: '{path}'"
+        ) from error
     if isinstance(loaded, Data):
         return loaded.to_dict()
     if isinstance(loaded, dict):

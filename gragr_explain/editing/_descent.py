@@ -35,7 +35,7 @@ def descend(
     right: by :func:`gre` if this is one loss, by :func:`gre_plus` if these are more. The length of the step is set by
     the margin that the wrong targets lack, whose slope along the step is known: of ``n`` planned steps that are left,
     the next goes an ``n``-th of the way. After the planned steps each goes all the way that is left, and none is longer
-    than 5 % of the parameters' length.
+    than 5 % of the length of the parameters that have an effect.
 
     Args:
         request: What to change.
@@ -62,6 +62,8 @@ def descend(
         wrong = log_probs[index].argmax(-1) != target
         if not bool(wrong.any()) or step == max_steps:
             return step, not bool(wrong.any())
+        if step == 0:
+            parameters = _effective(parameters, log_probs)
         losses = F.nll_loss(log_probs[index], target, reduction="none")
         if subsets:
             kept = [F.nll_loss(log_probs[nodes], request.labels[nodes]) for nodes in subsets]
@@ -97,6 +99,17 @@ def margin_to(log_probs: Tensor, target: Tensor) -> Tensor:
     return -margins(log_probs, target)
 
 
+def _effective(parameters: Sequence[Tensor], log_probs: Tensor) -> Sequence[Tensor]:
+    """The parameters that predictions depend on: others, as a Reasoner's, would only lengthen the longest step."""
+    if not log_probs.requires_grad:
+        raise EditingError(_NO_PATH)
+    reached = torch.autograd.grad(log_probs.sum(), parameters, retain_graph=True, allow_unused=True)
+    found = [each for each, gradient in zip(parameters, reached, strict=True) if gradient is not None]
+    if not found:
+        raise EditingError(_NO_PATH)
+    return found
+
+
 def _rewired(gradient: Tensor, kept: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
     """A gradient along which no loss that is to be kept rises."""
     anchors = torch.stack([_gradient(loss, parameters) for loss in kept])
@@ -111,8 +124,6 @@ def _rewired(gradient: Tensor, kept: Sequence[Tensor], parameters: Sequence[Tens
 
 def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """The gradient of a loss, ``[num_parameters]``."""
-    if not loss.requires_grad:
-        raise EditingError(_NO_PATH)
     parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
     gradient = _flat(parts)
     if not bool(gradient.isfinite().all()):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.editing._accuracy import accuracy, counted_nodes
 from gragr_explain.editing._descent import descend
 from gragr_explain.editing._request import Method, Request, check_request
 from gragr_explain.editing._result import Edit
@@ -240,7 +241,8 @@ def _result(data: Data, request: Request, state: ModelState, settings: _Settings
     before = request.before
     after = before if reason else request.predict()
     changed = state.changed()
-    accuracies = [_accuracy(data, request.index, each.argmax(-1)) for each in (before, after)]
+    counted = counted_nodes(data, "test_mask", request.index)
+    accuracies = [accuracy(data, each.argmax(-1), counted) for each in (before, after)]
     return Edit(
         index=request.index,
         target=request.target,
@@ -264,14 +266,3 @@ def _distance(changed: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
     moved = sum(float((after - before).double().square().sum()) for _, before, after in changed)
     length = sum(float(before.double().square().sum()) for _, before, _ in changed)
     return math.sqrt(moved / length) if length else 0.0
-
-
-def _accuracy(data: Data, targets: Tensor, prediction: Tensor) -> float | None:
-    """The percentage of test nodes, without the targets, that are predicted right."""
-    mask, y = data.get("test_mask"), data.get("y")
-    usable = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == prediction.shape
-    if not usable or not isinstance(y, Tensor) or y.shape != prediction.shape:
-        return None
-    counted = mask & (y >= 0)
-    counted[targets] = False
-    return 100 * float((prediction == y)[counted].double().mean()) if bool(counted.any()) else None

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-import torch
 from jinja2 import Environment, StrictUndefined
-from torch import Tensor
 from torch_geometric.data import Data
 
+from gragr_explain.editing._accuracy import accuracy, counted_nodes, known_labels
 from gragr_explain.editing._result import Edit
 
 _TEMPLATE = files("gragr_explain.editing") / "templates" / "edit.html.j2"
@@ -45,7 +44,7 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
     """
     count = edit.probs_before.size(1)
     names = [str(name) for name in class_names] if class_names is not None else [f"class {i}" for i in range(count)]
-    y = _labels(data, edit.prediction_before)
+    y = known_labels(data)
     asked = set(edit.index.tolist())
 
     def name_of_label(node: int) -> str | None:
@@ -76,7 +75,7 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
                 strict=True,
             )
         ],
-        "accuracies": _accuracies(edit, data, y),
+        "accuracies": _accuracies(edit, data),
         "flips": [
             {
                 "node": flip.node,
@@ -138,26 +137,15 @@ def edit_sentences(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _labels(data: Data, like: Tensor) -> Tensor:
-    y = data.get("y")
-    usable = isinstance(y, Tensor) and y.shape == like.shape and not y.is_floating_point()
-    return y.to(like.device) if usable else torch.full_like(like, -1)
-
-
-def _accuracies(edit: Edit, data: Data, y: Tensor) -> list[dict[str, Any]]:
+def _accuracies(edit: Edit, data: Data) -> list[dict[str, Any]]:
     rows = []
     for mask_name, name in _PARTS.items():
-        mask = data.get(mask_name)
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != y.shape:
-            continue
-        counted = mask & (y >= 0)
-        counted[edit.index] = False
-        if bool(counted.any()):
+        counted = counted_nodes(data, mask_name, edit.index)
+        if counted.numel():
             before, after = (
-                100 * float((prediction == y)[counted].double().mean())
-                for prediction in (edit.prediction_before, edit.prediction_after)
+                accuracy(data, prediction, counted) for prediction in (edit.prediction_before, edit.prediction_after)
             )
-            rows.append({"name": name, "count": int(counted.sum()), "before": before, "after": after})
+            rows.append({"name": name, "count": counted.numel(), "before": before, "after": after})
     return rows
 
 

@@ -14,6 +14,7 @@ from torch_geometric.explain import Explainer
 
 from gragr_explain import __version__
 from gragr_explain.arguments import check_type
+from gragr_explain.checkpoint import makeup
 from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain import GradientContextExplainer
 from gragr_explain.history import GradientHistory, find_history
@@ -31,7 +32,8 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
 
     Returns:
         Digests of the model, of what was recorded of its training and of the graph, and the settings in words and
-        numbers. Where two are equal, so are the explanations, up to what the machine's arithmetic rounds.
+        numbers. Where two are equal, so are the explanations, up to what the machine's arithmetic rounds, as long as
+        the model's code is the same. Its output is not asked: no rounding of it is the same on every machine.
 
     Raises:
         InvalidTypeError: If the explainer's algorithm is another.
@@ -44,7 +46,7 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
     history = find_history(model) if algorithm.history is None else algorithm.history or None
     return {
         "package": __version__,
-        "model": digest(repr(model), *_tensors(model.state_dict())),
+        "model": digest(repr(model), json.dumps(makeup(model)), *_tensors(model.state_dict())),
         "history": _history(history) if isinstance(history, GradientHistory) else None,
         "graph": digest(*_tensors({name: data.get(name) for name in _GRAPH})),
         "explains": str(explainer.explanation_type.value),

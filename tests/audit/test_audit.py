@@ -16,8 +16,9 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch_geometric.nn import GCN
 
-from gragr_explain import GradientRecorder, GraGRPlusPlus
+from gragr_explain import GradientRecorder, GraGR, GraGRPlusPlus
 from gragr_explain.audit import audit
+from gragr_explain.audit._retraining import Retraining
 
 COLUMNS = [
     "node",
@@ -104,14 +105,34 @@ def test_reasons_say_what_is_so(found, graph):
         for reason in row.reasons
         if "labelled neighbour" in reason
     }
+    suggested = dict(zip(found.labels["node"], found.labels["suggested"], strict=True))
     assert len(said) > 5
     for node, reason in said.items():
         around = set(graph.edge_index[0, graph.edge_index[1] == node].tolist()) - {node}
         labels = [int(graph.y[v]) for v in around if graph.train_mask[v]]
         same = labels.count(int(graph.y[node]))
-        assert reason.startswith(
-            f"{same} of its {len(labels)} labelled neighbours {'is' if same == 1 else 'are'} class "
+        few = "is" if same == 1 else "are"
+        own, other = int(graph.y[node]), int(suggested[node])
+        assert reason == (
+            f"{same} of its {len(labels)} labelled neighbours {few} class {own}, {labels.count(other)} class {other}"
         )
+
+
+def test_reasons_name_the_suggested_class_and_those_for_a_third_one_come_last(found):
+    num_third = 0
+    for table in (found.labels, found.predictions):
+        for row in table.itertuples():
+            third = []
+            for reason in row.reasons:
+                shares = {int(name): int(share) for name, share in re.findall(r"class (\d) (?:only )?(\d+)%", reason)}
+                if shares:
+                    assert list(shares)[:2] == [row.label, row.suggested], reason
+                    others = {name: share for name, share in shares.items() if name != row.label}
+                    assert shares[row.suggested] == max(others.values()) or len(shares) == 3, reason
+                third.append(len(shares) == 3)
+            num_third += sum(third)
+            assert third == sorted(third) or "labelled neighbour" in " ".join(row.reasons)
+    assert num_third
 
 
 def test_support_that_is_a_reason_for_doubt_is_said_to_be_little(found):
@@ -175,6 +196,40 @@ def test_model_graph_history_and_random_state_are_left_alone(gcn, graph, data):
         assert all(torch.equal(value, model.history.weights[step][name]) for name, value in weights.items())
     assert data.keys() == kept.keys()
     assert all(torch.equal(value, kept[name]) for name, value in data.to_dict().items())
+
+
+def test_layers_that_keep_their_normalised_edges_are_trained_again_without(data):
+    torch.manual_seed(0)
+    cached = GraGR(GCN(8, 16, num_layers=2, out_channels=3, cached=True)).fit(data, EPOCHS, progress=False)
+    torch.manual_seed(0)
+    plain = GraGR(GCN(8, 16, num_layers=2, out_channels=3)).fit(data, EPOCHS, progress=False)
+    outputs = []
+    for model in (cached, plain):
+        again, seen = Retraining(model, data, model.history, 5).run(data.y, data.train_mask, seed=0, edges=False)
+        outputs.append(again(seen.x, seen.edge_index))
+    assert torch.equal(*outputs)
+    assert cached.model.convs[0]._cached_edge_index is not None
+
+
+def test_other_devices_keep_their_random_state(gcn, graph, monkeypatch):
+    """What torch.manual_seed would seed: every GPU, though the graph is on none."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    Retraining(gcn, graph, gcn.history, 1).run(graph.y, graph.train_mask, seed=0)
+    assert seeded == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_is_seeded_and_keeps_its_random_state(gcn, graph):
+    on_gpu, model = graph.clone().cuda(), copy.deepcopy(gcn).cuda()
+    outputs = []
+    for _ in range(2):
+        torch.rand(3, device="cuda")
+        state = torch.cuda.get_rng_state()
+        again, seen = Retraining(model, on_gpu, model.history, 5).run(on_gpu.y, on_gpu.train_mask, seed=0)
+        assert torch.equal(torch.cuda.get_rng_state(), state)
+        outputs.append(again(seen.x, seen.edge_index))
+    torch.testing.assert_close(*outputs)
 
 
 def test_labels_of_other_nodes_are_never_looked_at(found, gcn, data):

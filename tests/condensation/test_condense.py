@@ -21,6 +21,7 @@ from gragr_explain.condensation import _condense as module
 from gragr_explain.condensation._damping import damping_graph
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import CheckpointError, OutputError
+from gragr_explain.pairs import write_pair
 from gragr_explain.training import GraGR
 
 SWITCHES = [
@@ -192,6 +193,57 @@ def test_an_interrupted_condensation_goes_on_bit_for_bit(
     assert_same(quickly(data, **arguments, folder=tmp_path), whole)
 
 
+class Killed(BaseException):
+    """A process is killed."""
+
+
+@pytest.mark.parametrize("earlier", ["nothing", "a file", "a pair of files, as before"])
+@pytest.mark.parametrize("step", [0, 1])
+def test_killed_around_any_replacement_a_condensation_goes_on(
+    step: int, earlier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_graph()
+    whole = quickly(data, epochs=4)
+    with monkeypatch.context() as patched:
+        if earlier.startswith("a pair"):
+            patched.setattr(module, "write_single", write_pair)
+        if earlier != "nothing":
+            quickly(data, epochs=2, folder=tmp_path)
+    replace = os.replace
+
+    def killed(*paths: Path) -> None:
+        if step:
+            replace(*paths)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(Killed):
+            quickly(data, epochs=4, folder=tmp_path)
+    assert_same(quickly(data, epochs=4, folder=tmp_path), whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["condensation.safetensors"]
+
+
+def test_a_pair_of_files_as_before_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, whole = make_graph(), quickly(make_graph(), epochs=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_single", write_pair)
+        quickly(data, epochs=3, folder=tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["condensation.json", "condensation.safetensors"]
+    monkeypatch.setattr(module.Condensation, "run_epoch", None)
+    assert_same(quickly(data, epochs=3, folder=tmp_path), whole)
+
+
+def test_other_devices_keep_their_random_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch.manual_seed would seed: every GPU, though the graph is on none."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    state = torch.get_rng_state()
+    quickly(make_graph(), structure=True)
+    assert seeded == []
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_more_epochs_go_on_where_fewer_ended(tmp_path: Path) -> None:
     data = make_graph()
     quickly(data, epochs=2, folder=tmp_path)
@@ -223,12 +275,18 @@ def test_a_damaged_checkpoint_is_refused_and_a_folder_that_is_none(tmp_path: Pat
     quickly(data, folder=tmp_path)
     tensors = tmp_path / "condensation.safetensors"
     content = tensors.read_bytes()
-    tensors.write_bytes(content[:-4])
-    with pytest.raises(CheckpointError, match="damaged"):
-        quickly(data, folder=tmp_path)
+    number = content.index(b'\\"epoch\\": 2') + len(b'\\"epoch\\": ')
+    for damaged in (
+        content[:-4],
+        content[:-1] + bytes([content[-1] ^ 1]),
+        content[:number] + b"1" + content[number + 1 :],
+    ):
+        tensors.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="damaged"):
+            quickly(data, folder=tmp_path)
     with pytest.raises(OutputError):
         quickly(data, folder=tensors)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["condensation.json", "condensation.safetensors"]
+    assert [file.name for file in tmp_path.iterdir()] == ["condensation.safetensors"]
 
 
 def train(model: nn.Module, data: Data, epochs: int = 60) -> nn.Module:

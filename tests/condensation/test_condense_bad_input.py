@@ -58,7 +58,7 @@ Y = make_graph().y
         (changed(train_mask=torch.arange(5)), InvalidTypeError, "boolean"),
         (changed(train_mask=torch.ones(60, 10).bool()), InvalidGraphError, "choose one of its splits"),
         (changed(train_mask=torch.zeros(60).bool()), InvalidGraphError, "at least one training node"),
-        (without_training_nodes_of(1), InvalidGraphError, r"none of \[1\]"),
+        (without_training_nodes_of(1), InvalidGraphError, r"none of \[1\]; put one of each into the train_mask, or"),
         (without_training_nodes_of(2), InvalidGraphError, r"none of \[2\]"),
     ],
 )

@@ -61,6 +61,22 @@ def test_a_model_compares_by_what_it_hides(kind: Any, pair: tuple[Data, Data]) -
     assert all(-1.001 <= value <= 1.001 for row in table.similarity for value in row)
 
 
+def test_a_model_sees_the_learned_weights_of_edges(pair: tuple[Data, Data]) -> None:
+    """A structure of learned weights is compared as one whose edges of no weight are gone."""
+    condensed, data = pair
+    condensed = condensed.clone()
+    condensed.edge_index = torch.cartesian_prod(torch.arange(9), torch.arange(9)).t()
+    loops = condensed.edge_index[0] == condensed.edge_index[1]
+    condensed.edge_weight = loops.float()
+    model = GCN(CHANNELS, 16, 2, 3)
+    assert prototypes(condensed, data, model=model).equals(prototypes(pair[0], data, model=model))
+
+
+def test_a_model_that_cannot_take_the_graphs_is_refused(pair: tuple[Data, Data]) -> None:
+    with pytest.raises(InvalidGraphError, match=r"cannot take features of shape \[9, 8\]"):
+        prototypes(*pair, model=GCN(CHANNELS - 1, 16, 2, 3))
+
+
 def test_a_condensed_node_of_a_real_one_finds_it(pair: tuple[Data, Data]) -> None:
     _, data = pair
     loops = torch.arange(data.num_nodes).repeat(2, 1)

@@ -113,6 +113,33 @@ def test_the_same_edit_twice_is_the_same(gcn, data, wrong):
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
+def test_what_has_no_effect_on_predictions_does_not_lengthen_the_steps(data):
+    """The Reasoner of a GraGR, which is as long as the model or longer."""
+    torch.manual_seed(0)
+    model = GraGR(GCN(8, 16, num_layers=2, out_channels=3)).fit(data, 30, progress=False)
+    alone = copy.deepcopy(model.model)
+    target = other_class(model, data, 5)
+    done = edit(model, data, 5, target, steps=1, max_steps=1)
+    same = edit(alone, data, 5, target, steps=1, max_steps=1)
+    assert (done.success, done.steps, done.change) == (same.success, same.steps, same.change)
+    assert torch.equal(done.probs_after, same.probs_after)
+
+
+def test_no_step_is_longer_than_a_twentieth_of_the_model(data, monkeypatch):
+    torch.manual_seed(0)
+    model = GraGR(GCN(8, 16, num_layers=2, out_channels=3)).fit(data, 30, progress=False)
+    shares, move = [], descent._move
+
+    def watched(parameters, step):
+        length = torch.cat([each.detach().flatten() for each in model.model.parameters()]).norm()
+        shares.append(float(step.norm() / length))
+        move(parameters, step)
+
+    monkeypatch.setattr(descent, "_move", watched)
+    assert edit(model, data, 5, other_class(model, data, 5), steps=1).success
+    assert 0 < max(shares) <= 0.05 + 1e-6
+
+
 def test_targets_are_no_part_of_what_is_kept(gcn, data):
     """A training node with a wrong label is corrected as if that label were not there."""
     node = int(data.train_mask.nonzero()[0])

@@ -89,7 +89,7 @@ def test_the_call_that_a_card_names_works(place, run, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     held = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
     row = held["rows"]["correct"].index(False)
-    node, label = held["rows"]["node"][row], held["rows"]["label"][row]
+    node, label = held["rows"]["id"][row], held["rows"]["label"][row]
     assert [behind is not None for behind in held["influences"]].count(True) == len(held["cards"])
     printed = command("edit", place / "out", node, "--label", held["labelOptions"][label], "--out", tmp_path / "new")
     assert "corrected" in printed
@@ -127,8 +127,11 @@ def test_nothing_to_correct(place, run, tmp_path):
     right = int(predictions(place / "out", data)[0])
     printed, failed = run("edit", place / "out", 0, "--label", right, "--out", tmp_path / "new")
     assert failed is None
-    assert "nothing to correct" in printed
-    assert not (tmp_path / "new" / "model.json").exists()
+    assert printed == f"nothing to correct: the model predicts {NAMES[right]} for node 0 already\n"
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    run("edit", place / "out", 0, "--label", right, "--out", tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_mistakes_are_one_line_and_write_nothing(place, run, tmp_path, arguments
     assert isinstance(failed, str)
     assert "\n" not in failed
     assert re.search(message, failed)
-    assert not (tmp_path / "new" / "model.json").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_class_by_name_or_number():
@@ -213,6 +216,16 @@ def test_verdicts_and_accuracies_against_counting(gcn, data, wrong):
     nodes = [v for v in range(90) if data.test_mask[v] and data.y[v] >= 0 and v not in wrong[:1]]
     assert test["count"] == len(nodes)
     assert test["after"] == pytest.approx(100 * sum(int(after[v] == data.y[v]) for v in nodes) / len(nodes))
+
+
+@pytest.mark.parametrize("y", [torch.rand(90), torch.arange(3), None])
+def test_labels_that_are_no_classes_of_nodes_make_no_accuracy(gcn, data, y):
+    labelled = data.clone()
+    data.y = y
+    done = edit(gcn, data, 0, other_class(gcn, data, 0), method="gd")
+    assert (done.accuracy_before, done.accuracy_after, done.drawdown) == (None, None, None)
+    assert summarise_edit(done, data)["accuracies"] == []
+    assert len(summarise_edit(done, labelled)["accuracies"]) == 3
 
 
 def test_an_edit_without_success_has_a_page_too(gcn, data):

@@ -16,9 +16,10 @@ from filelock import FileLock
 from streamed_graphs import make_data, make_explainer
 from test_stream import contents
 from torch_geometric.explain import DummyExplainer, Explainer
+from torch_geometric.nn import GCN
 
 import gragr_explain
-from gragr_explain import GradientHistory
+from gragr_explain import GradientHistory, GraGR
 from gragr_explain.errors import (
     ExportError,
     GragrError,
@@ -117,6 +118,36 @@ def test_another_run_in_the_folder_is_refused(differs, explainer, other, argumen
             make_explainer(**explainer), data, exported.folder, progress=False, **{"shard_size": 16, **arguments}
         )
     assert contents(exported.folder) == before
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"act": "tanh"}, {"act": torch.tanh}, {"aggr": "max"}, {"normalize": False}, {"improved": True}, {"dropout": 0.5}],
+)
+def test_a_model_of_the_same_weights_that_computes_something_else_is_another(otherwise, data, exported):
+    explainer = make_explainer()
+    weights = explainer.model.state_dict()
+    explainer.model = GCN(5, 8, num_layers=2, out_channels=3, **otherwise)
+    explainer.model.load_state_dict(weights)
+    with pytest.raises(ExportError, match="another run, which differs in: model;"):
+        stream_export(explainer, data, exported.folder, shard_size=16, progress=False)
+
+
+def test_a_signal_of_another_weight_makes_another_model(data):
+    explainer = make_explainer()
+    explainer.model = GraGR(explainer.model)
+    before = _fingerprint.fingerprint(explainer, data)
+    explainer.model.auxiliary_weight = 0.5
+    after = _fingerprint.fingerprint(explainer, data)
+    assert [name for name in before if before[name] != after[name]] == ["model"]
+
+
+def test_a_model_is_the_same_however_it_was_used(data):
+    explainer = make_explainer()
+    before = _fingerprint.fingerprint(explainer, data)
+    explainer(data.x, data.edge_index, index=3)
+    explainer.model.train()
+    assert _fingerprint.fingerprint(explainer, data) == before
 
 
 def recorded():
