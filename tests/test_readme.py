@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from torch_geometric.data import Data
-from torch_geometric.nn import GCN
+from torch_geometric.explain import Explainer
+from torch_geometric.nn import GCN, global_add_pool
 from torch_geometric.utils import barabasi_albert_graph
 
-from gragr_explain import GraGR
+from gragr_explain import GradientContextExplainer, GraGR
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -60,3 +61,32 @@ def test_what_to_do_where_a_model_cannot_be_trusted():
 
     assert len(names["found"].labels) == 40
     assert names["done"].success
+
+
+def test_models_of_graphs(tmp_path, monkeypatch):
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = [block for block in blocks if "graphs" in block]
+    monkeypatch.chdir(tmp_path)
+    edges = barabasi_albert_graph(9, 2)
+    explainer = Explainer(
+        Pooled(), GradientContextExplainer(), explanation_type="model", edge_mask_type="object",
+        model_config={"mode": "multiclass_classification", "task_level": "graph", "return_type": "raw"},
+    )  # fmt: skip
+    names = {"explainer": explainer, "graphs": [Data(x=torch.rand(9, 4), edge_index=edges) for _ in range(3)]}
+
+    exec(compile("from gragr_explain import explain_many, export\n" + code, str(README), "exec"), names)
+
+    assert {path.name for path in Path("out").iterdir()} == {
+        "explanations.parquet",
+        "explanations.jsonl",
+        "report.html",
+    }
+
+
+class Pooled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gnn = GCN(4, 8, num_layers=2, out_channels=2)
+
+    def forward(self, x, edge_index, batch=None):
+        return global_add_pool(self.gnn(x, edge_index), batch)

@@ -227,6 +227,7 @@ def _ours(history: str) -> Callable[[Problem, int], Explain]:
         if recorded is None or history == "none":
             return lambda instance, target: _masks_of(explanation_of(bare, problem, instance, target), nodes)
         used = shuffled(recorded, seed) if history == "shuffled" else recorded
+        used = replace(used, graph_digest=None)  # noise makes another graph of the one that it was recorded on
         whole = explainer_of(problem, GradientContextExplainer(history=used), nodes=nodes)
         (data,) = problem.graphs
         with torch.no_grad():

@@ -34,6 +34,7 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
           a ``verdict`` and its ``kind`` (``"right"``, ``"wrong"`` or ``""``).
 
     Example:
+        >>> import torch
         >>> from torch_geometric.nn import GCN
         >>> from gragr_explain.editing import edit
         >>> _ = torch.manual_seed(0)

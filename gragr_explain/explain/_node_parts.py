@@ -116,23 +116,29 @@ class NodeParts:
         Returns:
             The computation graphs, and the gradients of their edges and of their features.
         """
-        while self._ways:
-            ego = self._ways[0].cut(nodes)
-            num_nodes = torch.bincount(ego.node_graph, minlength=ego.num_graphs)
-            num_edges = torch.bincount(ego.edge_graph, minlength=ego.num_graphs)
-            part = self._part(inputs, ego.first(self.footprint.parts_within(memory, num_nodes, num_edges)))
+        while True:
+            part = self._cut(inputs, nodes, memory)
+            if part.is_whole and self._sharing is _Sharing.NO:
+                return part, *_gradients_of(model, part.union, objective)  # there is nothing else to try
             found = self._gradients(model, part, objective)
-            if found is None:
+            if found is None and not part.is_whole:
                 self._ways.pop(0)
-                continue
-            if self._sharing is _Sharing.UNTRIED:
-                self._sharing = _Sharing.TRUSTED if _is_as_made(model, part, objective, *found) else _Sharing.NO
-                if self._sharing is _Sharing.NO:
-                    self.footprint = self._of_made_rows
-                    continue
-            return part, *found
-        part = self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
-        return part, *_gradients_of(model, part.union, objective)
+            elif found is None or (
+                self._sharing is _Sharing.UNTRIED and not _is_as_made(model, part, objective, *found)
+            ):
+                self._sharing, self.footprint = _Sharing.NO, self._of_made_rows
+            else:
+                self._sharing = _Sharing.TRUSTED if self._sharing is _Sharing.UNTRIED else self._sharing
+                return part, *found
+
+    def _cut(self, inputs: Inputs, nodes: Tensor, memory: int) -> Part:
+        """As many of the first of some nodes as fit into so many bytes, in the smallest way that is left."""
+        if not self._ways:
+            return self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
+        ego = self._ways[0].cut(nodes)
+        num_nodes = torch.bincount(ego.node_graph, minlength=ego.num_graphs)
+        num_edges = torch.bincount(ego.edge_graph, minlength=ego.num_graphs)
+        return self._part(inputs, ego.first(self.footprint.parts_within(memory, num_nodes, num_edges)))
 
     def _gradients(
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
@@ -169,9 +175,9 @@ class NodeParts:
                 arguments[name] = value[ego.node]
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
-        are_made = is_whole or self._sharing is _Sharing.NO
+        shares = self._sharing is not _Sharing.NO
         union = Union(
-            x=inputs.x[ego.node] if are_made else SharedRows(Source(inputs.x, self._products), ego.node),
+            x=SharedRows(Source(inputs.x, self._products), ego.node) if shares else inputs.x[ego.node],
             edge_index=ego.edge_index,
             arguments=arguments,
             wanted=ego.centre,

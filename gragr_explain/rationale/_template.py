@@ -26,7 +26,7 @@ _ROLES = {
     "hub": "a hub, with many connections and much still to learn",
     "bridge": "a bridge, between groups that learned different things",
     "follower": "a follower, which mostly did what was done around it",
-    "outlier": "an outlier, which fits no pattern of the graph",
+    "outlier": "an outlier, which played no particular part",
 }
 
 

@@ -62,7 +62,7 @@ GRAPHS = {
     "a short val_mask": (put("val_mask", torch.ones(9).bool()), InvalidGraphError, r"val_mask of shape \[150\]"),
     "a val_mask of indices": (put("val_mask", torch.arange(3)), InvalidTypeError, "val_mask as a boolean tensor"),
     "NaN features": (put("x", lambda data: data.x * torch.nan), InvalidGraphError, "NaN"),
-    "other features": (put("x", torch.ones(150, 3)), InvalidGraphError, "cannot take features"),
+    "other features": (put("x", torch.ones(150, 3)), HistoryMismatchError, "with other features or edges"),
     "an edge to nowhere": (put("edge_index", torch.tensor([[0], [150]])), InvalidGraphError, "150"),
     "edge weights of other edges": (put("edge_weight", torch.ones(3)), InvalidGraphError, "edge_weight"),
 }

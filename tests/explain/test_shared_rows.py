@@ -11,7 +11,7 @@ from gnns import explainer_for
 from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
-from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE, PairNorm
 from torch_geometric.nn.conv import (
     ChebConv,
     GATv2Conv,
@@ -392,6 +392,20 @@ def test_models_that_write_into_rows_are_explained_in_batches(matrix: torch.Tens
     expected, _ = input_gradients(model, goal, x, EDGES)
     found = torch.zeros(EDGES.size(1)).index_add_(0, part.ego.edge, of_edges)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [GCN, GIN])
+def test_rows_are_shared_on_the_whole_graph_too(matrix: torch.Tensor, kind: type) -> None:
+    torch.manual_seed(0)
+    model, x = kind(6, 4, num_layers=2, out_channels=3, norm=PairNorm()).eval(), matrix[INDEX]
+    parts = NodeParts(model, x, EDGES, {})
+    goal = lambda output: output.log_softmax(-1).max(-1).values.sum()  # noqa: E731
+    part, of_edges, of_features = parts.gradients(model, Inputs(x, EDGES, {}), torch.tensor([3]), 2**20, goal)
+    assert part.is_whole
+    assert isinstance(part.union.x, SharedRows)
+    expected = input_gradients(model, lambda output: goal(output[3:4]), x, EDGES)
+    assert torch.allclose(of_edges, expected[0], atol=1e-5)
+    assert torch.allclose(of_features.made(), expected[1], atol=1e-5)
 
 
 def test_sums_of_sums_are_not_computed_over_and_over(matrix: torch.Tensor) -> None:
