@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,14 @@ def export(
         )
         graphs = _explained_graphs(explanations, data)
         chosen = _full(choose_graphs(explanations) if cards is None else cards)
-        _check_cards(chosen, explanations)
-
-        def page() -> str:
-            called = "What the model goes by, graph by graph" if title is None else title
-            return render_graphs_page(explanations, graphs, title=called, cards=list(chosen), progress=progress)
-
+        page = partial(
+            render_graphs_page,
+            explanations,
+            graphs,
+            title="What the model goes by, graph by graph" if title is None else title,
+            cards=list(chosen),
+            progress=progress,
+        )
     else:
         assert isinstance(explanations, NodeExplanations)
         graph = _explained_graph(explanations, data)
@@ -129,23 +132,22 @@ def export(
                 f"expected influences of the graph's {graph.x.size(0)} nodes, got one of node "
                 f"{int(influences.train.max())}"
             )
-        full = _full(choose_cards(explanations) if cards is None else cards)
-        _check_cards(full, explanations)
-
-        def page() -> str:
-            called = "What the model learned, node by node" if title is None else title
-            return render_page(
-                explanations,
-                graph,
-                title=called,
-                history=history,
-                cards=full,
-                image_shape=image_shape,
-                frequencies=frequencies,
-                prototypes=prototypes,
-                influences=influences,
-            )
-
+        chosen = _full(choose_cards(explanations) if cards is None else cards)
+        page = partial(
+            render_page,
+            explanations,
+            graph,
+            title="What the model learned, node by node" if title is None else title,
+            history=history,
+            cards=chosen,
+            image_shape=image_shape,
+            frequencies=frequencies,
+            prototypes=prototypes,
+            influences=influences,
+        )
+    missing = sorted(set(chosen) - set(explanations.index.tolist()))
+    if missing:
+        raise InvalidIndexError(f"expected cards of what was explained only, got {missing[:5]}")
     return _write(explanations, folder, formats, page)
 
 
@@ -207,12 +209,6 @@ def _check_none(**only_nodes: Any) -> None:
     for name, value in only_nodes.items():
         if value is not None:
             raise InvalidArgumentError(f"expected no {name} with explanations of graphs, as it is of nodes")
-
-
-def _check_cards(cards: Mapping[int, Any], explanations: Explanations) -> None:
-    missing = sorted(set(cards) - set(explanations.index.tolist()))
-    if missing:
-        raise InvalidIndexError(f"expected cards of what was explained only, got {missing[:5]}")
 
 
 def _full(cards: Mapping[int, Explanation] | Collection[int]) -> dict[int, Explanation | None]:

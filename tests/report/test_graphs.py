@@ -32,7 +32,7 @@ from gragr_explain.report import choose_graphs, export, to_frame, to_table
 from gragr_explain.report.graphs import _payload
 from gragr_explain.report.graphs._findings import find_in_graphs
 from gragr_explain.report.graphs._layout import MOST_NODES, drawn_nodes, placed
-from gragr_explain.report.graphs._summary import GraphsSummary
+from gragr_explain.report.graphs._summary import summarise_graphs
 
 
 def payload(path):
@@ -168,7 +168,7 @@ def test_the_summary_says_how_many_predictions_hang_on_how_many_edges():
     explanations = make_graph_explanations(graphs, class_names=names, changes=change)
     found = found_in(explanations, graphs)
     assert (len(found.measured), int(found.measured["falls"].sum())) == (19, 14)
-    summary = GraphsSummary(explanations, found)
+    summary = summarise_graphs(explanations, found)
     said = " ".join(summary.decides.sentences)
     assert "Of 19 predictions, 14 (74\N{NO-BREAK SPACE}%) would be another class" in said
     assert "Half of these fall with one edge or fewer, all of them with 3 edges." in said

@@ -11,7 +11,7 @@ from gragr_explain.report._template import render_template
 from gragr_explain.report._wording import percent
 from gragr_explain.report.graphs._findings import GraphFindings, find_in_graphs
 from gragr_explain.report.graphs._payload import build_payload
-from gragr_explain.report.graphs._summary import GraphsSummary
+from gragr_explain.report.graphs._summary import summarise_graphs
 
 _SCRIPTS = ("graph_drawing.js", "graph_card.js", "graph_table.js", "graph_page.js")
 
@@ -31,7 +31,7 @@ def render_graphs_page(
         _SCRIPTS,
         build_payload(explanations, graphs, findings, cards, progress=progress),
         title=title,
-        summary=GraphsSummary(explanations, findings),
+        summary=summarise_graphs(explanations, findings),
         patterns=_patterns(explanations, findings),
     )
 

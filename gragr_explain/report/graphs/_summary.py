@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,15 +14,10 @@ from gragr_explain.report._trust import UNSURE, how_sure, right_and_wrong
 from gragr_explain.report._wording import counted, percent, quoted
 from gragr_explain.report.graphs._findings import GraphFindings
 
-_MOST = 6
 
-
+@dataclass(frozen=True)
 class GraphsSummary:
     """The first things to say about the explanations of many graphs.
-
-    Args:
-        explanations: The explanations.
-        findings: What stands out in them.
 
     Attributes:
         tiles: The main numbers.
@@ -32,18 +28,35 @@ class GraphsSummary:
         doubtful: Graphs whose prediction deserves a check: the least confident of the others.
     """
 
-    def __init__(self, explanations: GraphExplanations, findings: GraphFindings) -> None:
-        frame, wrong = findings.frame, findings.wrong
-        self.tiles = _tiles(findings)
-        self.trust = Part("How far to trust the model", _trust(explanations, findings), "wrong" if len(wrong) else None)
-        falling = bool(findings.measured["falls"].any())
-        self.decides = Part("What its predictions hang on", _decides(findings), "falls" if falling else None)
-        self.unknown = Part("What this rests on", _unknown(explanations, findings))
-        order = wrong.sort_values(["confidence", "graph"], ascending=[False, True])
-        self.labels = [_pick(row, _contradiction(explanations, row)) for row in order[:_MOST].itertuples()]
-        unsure = frame[~frame["correct"].eq(False).fillna(False) & frame["confidence"].lt(UNSURE)]
-        order = unsure.sort_values(["confidence", "graph"])
-        self.doubtful = [_pick(row, _doubt(explanations, row)) for row in order[:_MOST].itertuples()]
+    tiles: list[Tile]
+    trust: Part
+    decides: Part
+    unknown: Part
+    labels: list[Pick]
+    doubtful: list[Pick]
+
+
+def summarise_graphs(explanations: GraphExplanations, findings: GraphFindings, most: int = 6) -> GraphsSummary:
+    """Sum up the explanations of many graphs.
+
+    Args:
+        explanations: The explanations.
+        findings: What stands out in them.
+        most: How many graphs to name, at most, in each list.
+    """
+    frame, wrong = findings.frame, findings.wrong
+    falling = bool(findings.measured["falls"].any())
+    surest = wrong.sort_values(["confidence", "graph"], ascending=[False, True])[:most]
+    unsure = frame[~frame["correct"].eq(False).fillna(False) & frame["confidence"].lt(UNSURE)]
+    least_sure = unsure.sort_values(["confidence", "graph"])[:most]
+    return GraphsSummary(
+        tiles=_tiles(findings),
+        trust=Part("How far to trust the model", _trust(explanations, findings), "wrong" if len(wrong) else None),
+        decides=Part("What its predictions hang on", _decides(findings), "falls" if falling else None),
+        unknown=Part("What this rests on", _unknown(explanations)),
+        labels=[_pick(row, _contradiction(explanations, row)) for row in surest.itertuples()],
+        doubtful=[_pick(row, _doubt(explanations, row)) for row in least_sure.itertuples()],
+    )
 
 
 def _pick(row: Any, why: str) -> Pick:
@@ -103,7 +116,7 @@ def _decides(findings: GraphFindings) -> list[str]:
     return sentences
 
 
-def _unknown(explanations: GraphExplanations, findings: GraphFindings) -> list[str]:
+def _unknown(explanations: GraphExplanations) -> list[str]:
     bare = sum(not edges for edges in explanations.edges)
     sentences = ["Which of these graphs the model learned from is not known here: about those it is right too easily."]
     if bare:
