@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import pandas as pd
 import torch
@@ -38,7 +39,8 @@ def epoch_time(model: nn.Module, data: Data, variant: str, epochs: int) -> float
     clock = model.register_forward_pre_hook(
         lambda module, _: starts.append(time.perf_counter()) if module.training else None
     )
-    trainer = GraGR(model, conflict=corrects, alignment=corrects, smooth_iters=3)
+    steps: dict[str, Any] = {"smooth_iters": 3} if corrects else {}
+    trainer = GraGR(model, conflict=corrects, alignment=corrects, **steps)
     trainer.fit(data, epochs=epochs, record=records, progress=False)
     clock.remove()
     times = torch.tensor(starts, dtype=torch.double).diff()[-BLOCK * (len(starts) // BLOCK - 1) :]

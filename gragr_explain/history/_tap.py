@@ -132,25 +132,33 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     """
     layers = message_passing_layers(model)
     outputs: list[Tensor] = []
+    copies: list[Tensor] = []
+    apart = True  # until the first pass has shown that the model changes none of them in place
 
     def listening() -> bool:
         return model.training and torch.is_grad_enabled()
 
     def begin(*_: Any) -> None:
         outputs.clear()
+        copies.clear()
 
     def keep(module: nn.Module, _args: Any, output: Any) -> Any:
         if listening() and any(module is layer for layer in layers):
-            hidden, output = _set_apart(output)
+            hidden, output = _set_apart(output) if apart else (_hidden_of(output), output)
             outputs.append(hidden)
+            copies.append(_hidden_of(output))
         return output
 
     def end(_model: nn.Module, _args: Any, output: Any) -> None:
+        nonlocal apart
         if listening() and outputs:
+            apart = apart and any(
+                copy is not hidden and copy._version for copy, hidden in zip(copies, outputs, strict=True)
+            )
             check_output(output)
             if output.requires_grad:
                 listener(list(outputs), output)
-        outputs.clear()
+        begin()
 
     handles = [layer.register_forward_hook(_Hook(keep)) for layer in layers]
     handles += [model.register_forward_pre_hook(_Hook(begin)), model.register_forward_hook(_Hook(end))]
@@ -180,7 +188,7 @@ def _set_apart(output: Any) -> tuple[Tensor, Any]:
     An activation in place would leave its own result in the layer's output, and its own gradient. Of several that
     listen, all get the same output.
     """
-    hidden = output[0] if isinstance(output, tuple) else output
+    hidden = _hidden_of(output)
     if hasattr(hidden, "set_apart"):
         return hidden.set_apart, output
     if not isinstance(hidden, Tensor) or type(output) not in (tuple, type(hidden)):
@@ -188,6 +196,10 @@ def _set_apart(output: Any) -> tuple[Tensor, Any]:
     copy: Any = hidden.clone()
     copy.set_apart = hidden
     return hidden, (copy, *output[1:]) if isinstance(output, tuple) else copy
+
+
+def _hidden_of(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
 
 
 def check_output(output: Any) -> None:
