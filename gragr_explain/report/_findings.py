@@ -27,7 +27,28 @@ FEW = 10
 
 
 @dataclass(frozen=True)
-class Findings:
+class Predictions:
+    """Predictions, one a row.
+
+    Attributes:
+        frame: The numbers of the table; ``correct`` is missing where the true class is not known.
+    """
+
+    frame: pd.DataFrame
+
+    @property
+    def known(self) -> pd.DataFrame:
+        """The predictions whose true class is known."""
+        return self.frame.dropna(subset="correct")
+
+    @property
+    def wrong(self) -> pd.DataFrame:
+        """The predictions that contradict their label."""
+        return self.frame[self.frame["correct"].eq(False).fillna(False)]
+
+
+@dataclass(frozen=True)
+class Findings(Predictions):
     """What stands out in a batch of explanations.
 
     Attributes:
@@ -41,7 +62,6 @@ class Findings:
             that of a neighbour in either order, and the number of such nodes; most first.
     """
 
-    frame: pd.DataFrame
     recorded: bool
     pairs: list[tuple[int, int, int]]
 
@@ -54,16 +74,6 @@ class Findings:
     def conflicting(self) -> pd.DataFrame:
         """The nodes in conflict."""
         return self.frame[self.frame["conflicts"].eq(True).fillna(False)]
-
-    @property
-    def known(self) -> pd.DataFrame:
-        """The nodes whose true class is known."""
-        return self.frame.dropna(subset="correct")
-
-    @property
-    def wrong(self) -> pd.DataFrame:
-        """The nodes whose prediction contradicts their label."""
-        return self.frame[self.frame["correct"].eq(False).fillna(False)]
 
     @property
     def judged(self) -> pd.DataFrame:

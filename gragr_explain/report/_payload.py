@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from gragr_explain.context import FEATURES
 from gragr_explain.report._encoding import as_base64, as_bytes, flags, rank_bytes, rounded
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch_geometric.explain import Explanation
 
     from gragr_explain.context import Influences
-    from gragr_explain.explain import NodeExplanations
+    from gragr_explain.explain import Explanations, NodeExplanations
     from gragr_explain.history import GradientHistory
     from gragr_explain.rationale import ChangeFact
     from gragr_explain.report._findings import Findings
@@ -65,7 +66,7 @@ def build_payload(
     rows = _rows_shown(frame, list(cards))
     evidence = [evidence_of(explanations, row, cards.get(int(frame["node"][row]))) for row in rows]
     reasons = undefined_reasons(explanations.context, data.edge_index)
-    classes = _class_names(explanations)
+    classes = class_names_of(explanations, explanations.all_predictions)
     nodes = [int(frame["node"][row]) for row in rows]
     names = explanations.feature_names
     counted = history.conflict_count if history is not None and findings.recorded and history.num_steps else None
@@ -89,23 +90,13 @@ def build_payload(
         "reasons": REASONS,
         "rows": {
             "id": nodes,
-            "prediction": [rounded(frame["prediction"][row]) for row in rows],
-            "label": [rounded(frame["label"][row]) for row in rows],
-            "correct": flags(frame["correct"], rows),
+            **prediction_rows(explanations, frame, rows),
             "seen": flags(frame["seen"], rows),
             "conflicts": flags(frame["conflicts"], rows),
-            "confidence": [rounded(frame["confidence"][row]) for row in rows],
             "role": [frame["role"][row] for row in rows],
             "psi": [[rounded(frame[f"psi_{name}"][row]) for name in FEATURES] for row in rows],
             "rank": rank_bytes(explanations.context.rank[nodes]),
             "reason": reasons[nodes].tolist(),
-            "rationale": [explanations.rationales[row].text for row in rows],
-            "writer": [explanations.rationales[row].writer for row in rows],
-            "problems": [
-                list(explanations.rationales[row].problems) if explanations.rationales[row].replaced else None
-                for row in rows
-            ],
-            "change": [change_row(change) for change in changes],
             "graph": [
                 _graph(node, item.edges, 0 if change is None else change.removed)
                 for node, item, change in zip(nodes, evidence, changes, strict=True)
@@ -192,7 +183,7 @@ def _distribution(explanations: NodeExplanations, column: int) -> dict[str, Any]
     }
 
 
-def change_row(change: ChangeFact | None) -> list[Any] | None:
+def _change(change: ChangeFact | None) -> list[Any] | None:
     """How many edges were taken away, what is predicted then, and how surely."""
     return None if change is None else [change.removed, change.prediction, rounded(change.confidence)]
 
@@ -265,13 +256,25 @@ def label_option(classes: Sequence[str], label: int) -> str:
     return shlex.quote(classes[label]) if str(label) in classes else str(label)
 
 
-def _class_names(explanations: NodeExplanations) -> list[str]:
-    """A name for every class that occurs; none for a regression."""
-    if explanations.all_predictions.is_floating_point():
+def class_names_of(explanations: Explanations, predictions: Tensor) -> list[str]:
+    """A name for every class that is predicted or a label; none for a regression."""
+    if predictions.is_floating_point():
         return []
-    highest = [
-        part.max() for part in (explanations.all_predictions, explanations.label) if part is not None and part.numel()
-    ]
-    count = 1 + int(max(highest)) if highest else 0
-    names = [str(name) for name in explanations.class_names] if explanations.class_names is not None else []
-    return names + [f"class {label}" for label in range(len(names), count)]
+    named = 0 if explanations.class_names is None else len(explanations.class_names)
+    seen = [part for part in (predictions, explanations.label) if part is not None and part.numel()]
+    return [explanations.class_name(label) for label in range(max([named, *(1 + int(part.max()) for part in seen)]))]
+
+
+def prediction_rows(explanations: Explanations, frame: pd.DataFrame, rows: Sequence[int]) -> dict[str, list[Any]]:
+    """What the page holds of some predictions, be they of nodes or of graphs."""
+    rationales = [explanations.rationales[row] for row in rows]
+    return {
+        "prediction": [rounded(frame["prediction"][row]) for row in rows],
+        "label": [rounded(frame["label"][row]) for row in rows],
+        "correct": flags(frame["correct"], rows),
+        "confidence": [rounded(frame["confidence"][row]) for row in rows],
+        "rationale": [rationale.text for rationale in rationales],
+        "writer": [rationale.writer for rationale in rationales],
+        "problems": [list(rationale.problems) if rationale.replaced else None for rationale in rationales],
+        "change": [_change(explanations.changes[row]) for row in rows],
+    }

@@ -15,6 +15,12 @@ from gragr_explain.report._wording import counted, percent
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
 
+CAVEAT = (
+    "An explanation says what the model went by, not what is true of the world. That a label is contradicted does not "
+    "make it wrong: it makes it worth a look."
+)
+"""What is true of all explanations."""
+
 _CAPTION = {
     True: "of the nodes pulled hard against their neighbours while it learned",
     False: "of the nodes pull against their neighbours",
@@ -118,8 +124,5 @@ def _unknown(explanations: NodeExplanations, findings: Findings) -> list[str]:
     elif undefined:
         whom = counted(undefined, "node")
         sentences.append(f"For {whom} conflict is not defined, for want of neighbours or of a pull.")
-    sentences.append(
-        "An explanation says what the model went by, not what is true of the world. That a label is contradicted does "
-        "not make it wrong: it makes it worth a look."
-    )
+    sentences.append(CAVEAT)
     return sentences

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from gragr_explain.report._findings import FEW, HIGH, Findings
+from gragr_explain.report._findings import FEW, HIGH, Findings, Predictions
 from gragr_explain.report._wording import percent
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
         if explained == total
         else f"{explained:,} of the graph's {total:,} nodes {'is' if explained == 1 else 'are'} explained here."
     ]
+    sentences += right_and_wrong(findings)
     if known.empty:
-        if frame["label"].isna().all():
-            sentences.append("The true labels are not known, so the page cannot say how many predictions are right.")
         return sentences
-    sentences.append(right_and_wrong(len(findings.wrong), len(known)))
     if 0 < len(judged) < len(known):
         sentences.append(
             f"What counts more: of the {len(judged):,} whose label it was not shown while it learned, it is right "
@@ -47,13 +45,17 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
     return sentences
 
 
-def right_and_wrong(wrong: int, known: int) -> str:
-    """How many predictions of known label are right."""
+def right_and_wrong(found: Predictions) -> list[str]:
+    """How many predictions are right, as far as that is known."""
+    known, wrong = len(found.known), len(found.wrong)
+    if not known:
+        unknown = "The true labels are not known, so the page cannot say how many predictions are right."
+        return [unknown] if found.frame["label"].isna().all() else []
     if not wrong:
-        return f"The model is right about all {known:,} whose label is known."
-    return (
+        return [f"The model is right about all {known:,} whose label is known."]
+    return [
         f"The model is right about {known - wrong:,} of the {known:,} whose label is known, and wrong about {wrong:,}."
-    )
+    ]
 
 
 def how_sure(judged: pd.DataFrame) -> list[str]:

@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
@@ -51,6 +53,13 @@ def card_shown(browser):
     return browser.execute_script(
         "return Number(document.querySelector('dialog[open] [data-card]')?.dataset.card ?? NaN)"
     )
+
+
+def barriers(browser):
+    """What axe finds on the page as it is now: the rules that are broken, and where."""
+    axe = pytest.importorskip("axe_core_python.selenium").Axe()
+    found = axe.run(browser, options=RULES)["violations"]
+    return [(rule["id"], [part["html"] for part in rule["nodes"]]) for rule in found]
 
 
 @contextmanager

@@ -9,12 +9,13 @@ import pandas as pd
 from torch_geometric.data import Data
 
 from gragr_explain.explain import GraphExplanations
+from gragr_explain.report._findings import Predictions
 from gragr_explain.report._table import numbers
 from gragr_explain.report.graphs._kinds import Kinds, Pattern, kinds_of, patterns
 
 
 @dataclass(frozen=True)
-class GraphFindings:
+class GraphFindings(Predictions):
     """What stands out in the explanations of many graphs.
 
     Attributes:
@@ -25,19 +26,8 @@ class GraphFindings:
         patterns: For predicted classes, the edges that support them more often than they occur.
     """
 
-    frame: pd.DataFrame
     kinds: Kinds | None
     patterns: dict[int, list[Pattern]]
-
-    @property
-    def known(self) -> pd.DataFrame:
-        """The graphs whose true class is known."""
-        return self.frame.dropna(subset="correct")
-
-    @property
-    def wrong(self) -> pd.DataFrame:
-        """The graphs whose prediction contradicts their label."""
-        return self.frame[self.frame["correct"].eq(False).fillna(False)]
 
     @property
     def measured(self) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from gragr_explain.explain import GraphExplanations
 from gragr_explain.rationale import ChangeFact
 from gragr_explain.report._encoding import flags, rounded
 from gragr_explain.report._evidence import Edge
-from gragr_explain.report._payload import change_row
+from gragr_explain.report._payload import class_names_of, prediction_rows
 from gragr_explain.report._style import class_colours
 from gragr_explain.report.graphs._findings import GraphFindings
 from gragr_explain.report.graphs._layout import drawn_nodes, placed
@@ -50,28 +50,18 @@ def build_payload(
     return {
         "subject": "graph",
         "explained": len(frame),
-        "classes": (classes := _class_names(explanations)),
+        "classes": (classes := class_names_of(explanations, explanations.prediction)),
         "colours": class_colours(len(classes)),
         "featureNames": {feature: str(names[feature]) for feature in used} if names is not None else {},
         "kinds": None if kinds is None else kinds.names,
         "kindColours": [] if kinds is None else class_colours(len(kinds.names)),
         "rows": {
             "id": numbers,
-            "prediction": [rounded(frame["prediction"][row]) for row in rows],
-            "label": [rounded(frame["label"][row]) for row in rows],
-            "correct": flags(frame["correct"], rows),
-            "confidence": [rounded(frame["confidence"][row]) for row in rows],
+            **prediction_rows(explanations, frame, rows),
             "nodes": [int(frame["num_nodes"][row]) for row in rows],
             "edges": [int(frame["num_edges"][row]) for row in rows],
             "removed": [None if pd.isna(frame["removed"][row]) else int(frame["removed"][row]) for row in rows],
             "falls": flags(frame["falls"], rows),
-            "rationale": [explanations.rationales[row].text for row in rows],
-            "writer": [explanations.rationales[row].writer for row in rows],
-            "problems": [
-                list(explanations.rationales[row].problems) if explanations.rationales[row].replaced else None
-                for row in rows
-            ],
-            "change": [change_row(explanations.changes[row]) for row in rows],
             "features": [
                 [[feature, rounded(weight)] for feature, weight in explanations.features[row]] for row in rows
             ],
@@ -120,14 +110,3 @@ def _drawing(graph: Data, support: Sequence[Edge], change: ChangeFact | None) ->
         links.append([place[u], place[v], rounded(weight), len(ways), any(way in key for way in ways)])
     at = [round(_SCALE * part) for position in placed(nodes, inside) for part in position]
     return {"nodes": None if len(nodes) == graph.x.size(0) else nodes, "at": at, "links": links}
-
-
-def _class_names(explanations: GraphExplanations) -> list[str]:
-    """A name for every class that occurs; none for a regression."""
-    if explanations.prediction.is_floating_point():
-        return []
-    named = 0 if explanations.class_names is None else len(explanations.class_names)
-    highest = [
-        int(part.max()) for part in (explanations.prediction, explanations.label) if part is not None and len(part)
-    ]
-    return [explanations.class_name(label) for label in range(max(named, 1 + max(highest, default=-1)))]

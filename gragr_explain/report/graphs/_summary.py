@@ -9,7 +9,7 @@ import pandas as pd
 
 from gragr_explain.explain import GraphExplanations
 from gragr_explain.report._first import Pick
-from gragr_explain.report._summary import Part, Tile
+from gragr_explain.report._summary import CAVEAT, Part, Tile
 from gragr_explain.report._trust import UNSURE, how_sure, right_and_wrong
 from gragr_explain.report._wording import counted, percent, quoted
 from gragr_explain.report.graphs._findings import GraphFindings
@@ -80,19 +80,14 @@ def _tiles(findings: GraphFindings) -> list[Tile]:
 
 
 def _trust(explanations: GraphExplanations, findings: GraphFindings) -> list[str]:
-    frame, known = findings.frame, findings.known
-    total, explained = explanations.num_graphs, len(frame)
+    known = findings.known
+    total, explained = explanations.num_graphs, len(findings.frame)
     sentences = [
         f"Every one of the {total:,} graphs is explained here."
         if explained == total
         else f"{explained:,} of the {total:,} graphs {'is' if explained == 1 else 'are'} explained here."
     ]
-    if known.empty:
-        if frame["label"].isna().all():
-            sentences.append("The true labels are not known, so the page cannot say how many predictions are right.")
-        return sentences
-    sentences.append(right_and_wrong(len(findings.wrong), len(known)))
-    return sentences + how_sure(known)
+    return [*sentences, *right_and_wrong(findings), *([] if known.empty else how_sure(known))]
 
 
 def _decides(findings: GraphFindings) -> list[str]:
@@ -121,10 +116,7 @@ def _unknown(explanations: GraphExplanations) -> list[str]:
     sentences = ["Which of these graphs the model learned from is not known here: about those it is right too easily."]
     if bare:
         sentences.append(f"For {counted(bare, 'graph')} no edge supports the prediction: it rests on the nodes.")
-    sentences.append(
-        "An explanation says what the model went by, not what is true of the world. That a label is contradicted does "
-        "not make it wrong: it makes it worth a look."
-    )
+    sentences.append(CAVEAT)
     return sentences
 
 
