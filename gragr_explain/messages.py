@@ -28,7 +28,9 @@ def mask_dtype(x: Tensor) -> torch.dtype:
 
 
 @contextmanager
-def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -> Iterator[None]:
+def edge_mask_applied(
+    model: nn.Module, edge_mask: Tensor, edge_index: Tensor
+) -> Iterator[dict[MessagePassing, tuple[Tensor, Tensor]]]:
     """Multiply the messages of every layer by an edge mask, as long as the context lasts.
 
     Hooks on the messages do it, so that nothing which another explainer has left on a layer (PyG's ``GNNExplainer``
@@ -39,6 +41,10 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
         edge_mask: Factors of shape ``[num_edges]`` for all layers, or of shape ``[num_layers, num_edges]`` for each
             layer its own. A layer that is called several times is one layer.
         edge_index: The edges of shape ``[2, num_edges]`` that the model is called with.
+
+    Returns:
+        The layers that run on a part of the graph, none: who makes them do so enters the part's edges, between the
+        nodes that it has, ``[2, num_kept]``, and which of all edges they are, ``[num_kept]``.
 
     Raises:
         InvalidArgumentError: If the mask has another shape.
@@ -52,9 +58,14 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
         )
     mask_of = dict(zip(masked, edge_mask if edge_mask.dim() == 2 else [edge_mask] * len(masked), strict=True))
     edges, factors = _Edges.of(edge_index), dict[MessagePassing, Tensor]()
+    parts = dict[MessagePassing, tuple[Tensor, Tensor]]()
 
     def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
-        factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edges)
+        if layer in parts:
+            between, chosen = parts[layer]
+            factors[layer] = _factors_of(layer, inputs[0], mask_of[layer].index_select(0, chosen), _Edges.of(between))
+        else:
+            factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edges)
 
     def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
         shape = [1] * messages.dim()
@@ -66,7 +77,7 @@ def edge_mask_applied(model: nn.Module, edge_mask: Tensor, edge_index: Tensor) -
     eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
         with eager:
-            yield
+            yield parts
         if silent := [layer for layer in masked if getattr(layer, "cached", False) and layer not in factors]:
             raise UnsupportedModelError(
                 f"{type(silent[0]).__name__} passes no messages, since it keeps what it once propagated, so that an "

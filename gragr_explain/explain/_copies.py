@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +16,9 @@ from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import GragrError, UnsupportedModelError
 from gragr_explain.explain._rows import SharedRows
+from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import message_passing_layers
-from gragr_explain.messages import mask_dtype, masked_output
+from gragr_explain.messages import mask_dtype
 
 REFUSALS = GragrError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError
 """What a model raises for a graph that it cannot take."""
@@ -33,6 +34,8 @@ class Computation:
         arguments: What else the model takes.
         wanted: Which rows of the model's output are wanted, ``[num_wanted]``.
         num_outputs: How many rows the model's output has.
+        trimmed: What layers need of the graph for the wanted outputs, where that is less than all, by how often
+            messages were passed before.
     """
 
     x: Tensor
@@ -40,6 +43,7 @@ class Computation:
     arguments: dict[str, Any]
     wanted: Tensor
     num_outputs: int
+    trimmed: Mapping[int, Trimmed] = field(default_factory=dict, kw_only=True)
 
     @property
     def num_edges(self) -> int:
@@ -52,7 +56,7 @@ class Computation:
         Raises:
             UnsupportedModelError: If edges cannot be masked, or the output has another number of rows.
         """
-        output = masked_output(model, edge_mask, self.x, self.edge_index, **self.arguments)
+        output = trimmed_output(model, edge_mask, self.trimmed, self.x, self.edge_index, self.arguments)
         if output.size(0) != self.num_outputs:
             raise UnsupportedModelError(f"expected {self.num_outputs} outputs of the model, got {output.size(0)}")
         return output[self.wanted]
@@ -82,6 +86,9 @@ class Computation:
             arguments={name: repeated(name, value) for name, value in self.arguments.items()},
             wanted=_repeat(self.wanted, count, 0, self.num_outputs),
             num_outputs=count * self.num_outputs,
+            trimmed={
+                passed: each.copies(count, self.x.size(0), self.num_edges) for passed, each in self.trimmed.items()
+            },
         )
 
 
@@ -178,10 +185,17 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
 
 @dataclass
 class Calls:
-    """Which layers passed messages, in the order in which they did, and the size of the largest messages."""
+    """What message-passing layers did.
+
+    Attributes:
+        order: Which of them passed messages, in the order in which they did.
+        largest: The size of the largest messages.
+        begun: How often messages had been passed whenever a layer was called.
+    """
 
     order: list[MessagePassing] = field(default_factory=list)
     largest: int = 0
+    begun: set[int] = field(default_factory=set)
 
 
 @contextmanager
@@ -189,7 +203,10 @@ def listening(model: nn.Module) -> Iterator[Calls]:
     """Note the calls of a model's message-passing layers, as long as the context lasts."""
     calls = Calls()
 
-    def called(layer: MessagePassing, _inputs: Any) -> None:
+    def begins(_layer: MessagePassing, _inputs: Any) -> None:
+        calls.begun.add(len(calls.order))
+
+    def passes(layer: MessagePassing, _inputs: Any) -> None:
         calls.order.append(layer)
 
     def sent(_layer: MessagePassing, _inputs: Any, messages: Tensor) -> None:
@@ -197,7 +214,8 @@ def listening(model: nn.Module) -> Iterator[Calls]:
             calls.largest = max(calls.largest, messages.numel())
 
     layers = message_passing_layers(model)
-    handles = [layer.register_propagate_forward_pre_hook(called) for layer in layers]
+    handles = [layer.register_forward_pre_hook(begins) for layer in layers]
+    handles += [layer.register_propagate_forward_pre_hook(passes) for layer in layers]
     handles += [layer.register_message_forward_hook(sent) for layer in layers]
     try:
         yield calls

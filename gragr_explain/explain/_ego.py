@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gragr_explain.explain._trim import Trimmed
+
 
 @dataclass(frozen=True)
 class EgoUnion:
@@ -15,6 +17,7 @@ class EgoUnion:
     Attributes:
         node: The original node of each node of the union, ``[num_union_nodes]``.
         node_graph: Which computation graph it belongs to, in ascending order, ``[num_union_nodes]``.
+        hops: How many hops it is away from the centre, ``[num_union_nodes]``.
         edge: The original edge of each edge of the union, ``[num_union_edges]``.
         edge_graph: Which computation graph it belongs to, in ascending order, ``[num_union_edges]``.
         edge_index: The edges between nodes of the union, ``[2, num_union_edges]``.
@@ -25,6 +28,7 @@ class EgoUnion:
 
     node: Tensor
     node_graph: Tensor
+    hops: Tensor
     edge: Tensor
     edge_graph: Tensor
     edge_index: Tensor
@@ -44,6 +48,7 @@ class EgoUnion:
         return EgoUnion(
             node=self.node[:nodes],
             node_graph=self.node_graph[:nodes],
+            hops=self.hops[:nodes],
             edge=self.edge[:edges],
             edge_graph=self.edge_graph[:edges],
             edge_index=self.edge_index[:, :edges],
@@ -114,26 +119,28 @@ class EgoGraphs:
             self._rim_weight = edge_weight.index_copy(0, first, total[self._receiver[first]])
             self._rim = _Incoming(torch.cat([first, loops]), self._receiver, num_nodes) if rim else None
 
-    def cut(self, centres: Tensor) -> EgoUnion:
-        """The computation graphs of nodes of shape ``[num_graphs]``."""
+    def cut(self, centres: Tensor, num_hops: int | None = None) -> EgoUnion:
+        """The computation graphs of nodes of shape ``[num_graphs]``, of fewer hops where so many are given."""
+        num_hops = self.num_hops if num_hops is None else num_hops
         num_graphs = centres.numel()
         graphs = torch.arange(num_graphs, device=centres.device)
         ring = reached = graphs * self.num_nodes + centres  # a node of a computation graph as one number
-        edges, edge_graphs, on_rim = [], [], []
-        for hop in range(self.num_hops + 1):
-            incoming = self._incoming if hop < self.num_hops else self._rim
+        edges, edge_graphs, on_rim, hops = [], [], [], [torch.zeros_like(ring)]
+        for hop in range(num_hops + 1):
+            incoming = self._incoming if hop < num_hops else self._rim
             if incoming is None:
                 break
             edge, which = incoming.into(ring % self.num_nodes)
             edge_graph = ring.div(self.num_nodes, rounding_mode="floor")[which]
             edges.append(edge)
             edge_graphs.append(edge_graph)
-            on_rim.append(torch.full_like(edge, hop == self.num_hops, dtype=torch.bool))
-            if hop < self.num_hops:
+            on_rim.append(torch.full_like(edge, hop == num_hops, dtype=torch.bool))
+            if hop < num_hops:
                 sent_from = torch.unique(edge_graph * self.num_nodes + self._sender[edge])
                 ring = sent_from[~torch.isin(sent_from, reached)]
                 reached = torch.cat([reached, ring])
-        reached = reached.sort().values
+                hops.append(torch.full_like(ring, hop + 1))
+        reached, in_order = reached.sort()
         edge, edge_graph, outer = torch.cat(edges), torch.cat(edge_graphs), torch.cat(on_rim)
         in_given_order = torch.argsort(edge_graph * max(self.num_edges, 1) + edge)
         edge, edge_graph, outer = edge[in_given_order], edge_graph[in_given_order], outer[in_given_order]
@@ -147,12 +154,34 @@ class EgoGraphs:
         return EgoUnion(
             node=reached % self.num_nodes,
             node_graph=reached.div(self.num_nodes, rounding_mode="floor"),
+            hops=torch.cat(hops)[in_order],
             edge=edge,
             edge_graph=edge_graph,
             edge_index=torch.searchsorted(reached, edge_graph * self.num_nodes + ends),
             centre=torch.searchsorted(reached, graphs * self.num_nodes + centres),
             heard=~outer,
             edge_weight=weight,
+        )
+
+    def trimmed(self, union: EgoUnion, num_hops: int, to_targets: bool) -> Trimmed:
+        """What of a union a layer needs that starts so many hops before the output.
+
+        Args:
+            union: Computation graphs, as :meth:`cut` gives them or the :meth:`~EgoUnion.first` of them.
+            num_hops: The number of hops, not more than they were cut with.
+            to_targets: Whether the layer gives its output only for the nodes that it is needed of.
+        """
+        inner = union if num_hops == self.num_hops else self.cut(union.node[union.centre], num_hops)
+        nodes, nodes_inside = (each.node_graph * self.num_nodes + each.node for each in (union, inner))
+        edges, edges_inside = (each.edge_graph * self.num_edges + each.edge for each in (union, inner))
+        is_target = inner.hops < num_hops if to_targets else torch.ones_like(inner.hops, dtype=torch.bool)
+        order = torch.argsort(~is_target, stable=True)
+        return Trimmed(
+            nodes=torch.searchsorted(nodes, nodes_inside[order]),
+            num_targets=int(is_target.sum()),
+            edges=torch.searchsorted(edges, edges_inside),
+            edge_index=torch.argsort(order)[inner.edge_index],
+            edge_weight=inner.edge_weight,
         )
 
 

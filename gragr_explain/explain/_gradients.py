@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._rows import SharedRows, Watched
-from gragr_explain.messages import mask_dtype, maskable_layers, masked_output
+from gragr_explain.explain._trim import Trimmed, trimmed_output
+from gragr_explain.messages import mask_dtype, maskable_layers
 
 
 def input_gradients(
@@ -90,6 +91,7 @@ def gradients_at_ones(
     arguments: dict[str, Any],
     *,
     by_layer: bool = False,
+    trimmed: Mapping[int, Trimmed] | None = None,
 ) -> tuple[Tensor, FeatureGradient]:
     """Those of :func:`input_gradients` or :func:`layer_gradients`, of features made only as far as they are wanted."""
     dtype, num_edges = mask_dtype(x), edge_index.size(1)
@@ -98,7 +100,7 @@ def gradients_at_ones(
         edge_mask = torch.ones(shape, dtype=dtype, device=x.device, requires_grad=True)
         inputs = x.watched() if isinstance(x, SharedRows) else x.detach().requires_grad_(x.is_floating_point())
         source = inputs.source if isinstance(inputs, SharedRows) else None
-        scalar = objective(masked_output(model, edge_mask, inputs, edge_index, **arguments))
+        scalar = objective(trimmed_output(model, edge_mask, trimmed or {}, inputs, edge_index, arguments))
         if not scalar.requires_grad:
             return torch.zeros_like(edge_mask).detach(), FeatureGradient(x)
         leaf, leaves = (source.leaf, source.leaves) if isinstance(source, Watched) else (inputs, [])

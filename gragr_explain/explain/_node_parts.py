@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
+from gragr_explain.explain._trim import Trimmed
 from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import forward_arguments
@@ -27,6 +28,9 @@ _ROUNDING = 100
 
 _ROUNDING_OF_GRADIENTS = 10_000
 """The same of the largest gradient, in which the rounding of all layers adds up."""
+
+_CLEARLY_LESS = 0.75
+"""A layer runs on a part of the graph if that is at most this share of it: picking it takes time as well."""
 
 
 class Inputs(NamedTuple):
@@ -52,12 +56,12 @@ class Part:
     is_whole: bool = False
 
 
-class _Sharing(Enum):
-    """Whether rows that are shared are used in place of made ones."""
+class _Trims(Enum):
+    """Whether layers run on no more of computation graphs than they need, and give no more."""
 
+    TO_TARGETS = auto()
+    TO_PARTS = auto()
     NO = auto()
-    UNTRIED = auto()
-    TRUSTED = auto()
 
 
 class NodeParts:
@@ -86,13 +90,17 @@ class NodeParts:
             0.0 if self._last_layer is None else float(self._last_layer.abs().mean()),
         )
         self._num_calls = len(outputs)
-        self._ways = list(_possible_ways(model, x, edge_index.clone(), arguments, num_hops=len(calls.order)))
+        self._begun = sorted(calls.begun, reverse=True)
+        cuts = _possible_cuts(model, x, edge_index.clone(), arguments, num_hops=len(calls.order))
+        flows = {layer.flow for layer in message_passing_layers(model)}
+        trims = [each for each in _Trims if each is not _Trims.TO_TARGETS or flows == {"source_to_target"}]
+        self._ways = [(cut, each) for cut in cuts for each in trims]
         self._products, shared = Products(), None
         self._of_made_rows = Footprint.measured(calls, x, edge_index.size(1))
         if x.dim() == 2 and x.is_floating_point():
             rows = SharedRows(Source(x, self._products), torch.arange(x.size(0), device=x.device))
             shared = _footprint_of(model, rows, edge_index, arguments, self._output, self._typical[0])
-        self._sharing = _Sharing.NO if shared is None else _Sharing.UNTRIED
+        self._shares, self._is_compared = shared is not None, False
         self.footprint = shared or self._of_made_rows
 
     def gradients(
@@ -118,27 +126,55 @@ class NodeParts:
         """
         while True:
             part = self._cut(inputs, nodes, memory)
-            if part.is_whole and self._sharing is _Sharing.NO:
+            if part.is_whole and not self._shares:
                 return part, *_gradients_of(model, part.union, objective)  # there is nothing else to try
             found = self._gradients(model, part, objective)
-            if found is None and not part.is_whole:
-                self._ways.pop(0)
-            elif found is None or (
-                self._sharing is _Sharing.UNTRIED and not _is_as_made(model, part, objective, *found)
-            ):
-                self._sharing, self.footprint = _Sharing.NO, self._of_made_rows
-            else:
-                self._sharing = _Sharing.TRUSTED if self._sharing is _Sharing.UNTRIED else self._sharing
+            if found is not None and (self._is_compared or self._compare(model, part, objective, *found)):
                 return part, *found
+            if self._shares and (found is not None or part.is_whole):
+                self._shares, self.footprint = False, self._of_made_rows
+            else:
+                self._ways.pop(0)
+
+    def _compare(
+        self,
+        model: nn.Module,
+        part: Part,
+        objective: Callable[[Tensor], Tensor],
+        of_edges: Tensor,
+        of_features: FeatureGradient,
+    ) -> bool:
+        """Whether gradients that were found with shared rows or trimmed layers are those without; sure from then on."""
+        x = part.union.x
+        if not isinstance(x, SharedRows) and not part.union.trimmed:
+            return True
+        plain = replace(part.union, x=x.made() if isinstance(x, SharedRows) else x, trimmed={})
+        plain_of_edges, plain_of_features = _gradients_of(model, plain, objective)
+        pairs = (of_edges, plain_of_edges), (of_features.made(), plain_of_features.made())
+        is_same = all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
+        self._is_compared = is_same and part.union.num_edges > 0
+        return is_same
 
     def _cut(self, inputs: Inputs, nodes: Tensor, memory: int) -> Part:
         """As many of the first of some nodes as fit into so many bytes, in the smallest way that is left."""
         if not self._ways:
             return self._part(inputs, _whole(inputs, nodes[:1]), is_whole=True)
-        ego = self._ways[0].cut(nodes)
+        graphs, trims = self._ways[0]
+        ego = graphs.cut(nodes)
         num_nodes = torch.bincount(ego.node_graph, minlength=ego.num_graphs)
         num_edges = torch.bincount(ego.edge_graph, minlength=ego.num_graphs)
-        return self._part(inputs, ego.first(self.footprint.parts_within(memory, num_nodes, num_edges)))
+        ego = ego.first(self.footprint.parts_within(memory, num_nodes, num_edges))
+        return self._part(inputs, ego, trimmed=self._trimmed(graphs, ego, trims))
+
+    def _trimmed(self, graphs: EgoGraphs, ego: EgoUnion, trims: _Trims) -> dict[int, Trimmed]:
+        """What layers need of computation graphs, for as many of the last as that is clearly less than all."""
+        found: dict[int, Trimmed] = {}
+        for passed in self._begun if trims is not _Trims.NO else ():
+            each = graphs.trimmed(ego, graphs.num_hops - passed, to_targets=trims is _Trims.TO_TARGETS)
+            if each.edges.numel() + each.num_targets > _CLEARLY_LESS * (ego.edge.numel() + ego.node.numel()):
+                break
+            found[passed] = each
+        return found
 
     def _gradients(
         self, model: nn.Module, part: Part, objective: Callable[[Tensor], Tensor]
@@ -164,7 +200,9 @@ class NodeParts:
             away = max(away, difference(last, self._last_layer[nodes], self._typical[1]))
         return found if away <= (_ROUNDING if len(self._ways) > 1 else 10 * _ROUNDING) else None
 
-    def _part(self, inputs: Inputs, ego: EgoUnion, is_whole: bool = False) -> Part:
+    def _part(
+        self, inputs: Inputs, ego: EgoUnion, *, is_whole: bool = False, trimmed: Mapping[int, Trimmed] | None = None
+    ) -> Part:
         tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
         data = Data.from_dict({"x": inputs.x, "edge_index": inputs.edge_index, **tensors})
         arguments = dict(inputs.arguments)
@@ -175,15 +213,15 @@ class NodeParts:
                 arguments[name] = value[ego.node]
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
-        shares = self._sharing is not _Sharing.NO
         union = Union(
-            x=SharedRows(Source(inputs.x, self._products), ego.node) if shares else inputs.x[ego.node],
+            x=SharedRows(Source(inputs.x, self._products), ego.node) if self._shares else inputs.x[ego.node],
             edge_index=ego.edge_index,
             arguments=arguments,
             wanted=ego.centre,
             num_outputs=ego.node.numel(),
             node_part=ego.node_graph,
             edge_part=ego.edge_graph,
+            trimmed=trimmed or {},
         )
         return Part(ego, union, is_whole)
 
@@ -208,26 +246,16 @@ def _gradients_of(
 ) -> tuple[Tensor, FeatureGradient]:
     """The gradients of a number of the outputs that are wanted."""
     return gradients_at_ones(
-        model, lambda output: objective(output[union.wanted]), union.x, union.edge_index, union.arguments
+        model,
+        lambda output: objective(output[union.wanted]),
+        union.x,
+        union.edge_index,
+        union.arguments,
+        trimmed=union.trimmed,
     )
 
 
-def _is_as_made(
-    model: nn.Module,
-    part: Part,
-    objective: Callable[[Tensor], Tensor],
-    of_edges: Tensor,
-    of_features: FeatureGradient,
-) -> bool:
-    """Whether gradients that were found with shared rows are those that made ones have."""
-    rows = part.union.x
-    assert isinstance(rows, SharedRows)
-    made_of_edges, made_of_features = _gradients_of(model, replace(part.union, x=rows.made()), objective)
-    pairs = (of_edges, made_of_edges), (of_features.made(), made_of_features.made())
-    return all(difference(found, made) <= _ROUNDING_OF_GRADIENTS for found, made in pairs)
-
-
-def _possible_ways(
+def _possible_cuts(
     model: nn.Module, x: Tensor, edge_index: Tensor, arguments: dict[str, Any], num_hops: int
 ) -> Iterator[EgoGraphs]:
     """How computation graphs can be cut, the smallest first; none where a model is known to look beyond them.
@@ -253,4 +281,4 @@ def _whole(inputs: Inputs, node: Tensor) -> EgoUnion:
     edges = torch.arange(inputs.edge_index.size(1), device=node.device)
     zeros = torch.zeros_like
     everywhere = torch.ones_like(edges, dtype=torch.bool)
-    return EgoUnion(nodes, zeros(nodes), edges, zeros(edges), inputs.edge_index, node, everywhere)
+    return EgoUnion(nodes, zeros(nodes), zeros(nodes), edges, zeros(edges), inputs.edge_index, node, everywhere)

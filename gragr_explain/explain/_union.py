@@ -45,7 +45,7 @@ class Union(Computation):
         kept = torch.zeros(self.num_parts, dtype=torch.bool, device=parts.device)
         kept[parts] = True
         nodes, edges, number = kept[self.node_part], kept[self.edge_part], kept.cumsum(0) - 1
-        place = nodes.cumsum(0) - 1
+        place, edge_place = (torch.where(mask, mask.cumsum(0) - 1, -1) for mask in (nodes, edges))
         tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
         data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
         arguments = dict(self.arguments)
@@ -63,6 +63,7 @@ class Union(Computation):
             num_outputs=int(nodes.sum()) if of_nodes else parts.numel(),
             node_part=number[self.node_part[nodes]],
             edge_part=number[self.edge_part[edges]],
+            trimmed={passed: each.only(place, edge_place) for passed, each in self.trimmed.items()},
         )
 
 

@@ -96,11 +96,11 @@ def _judged(scores: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
 
 def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
     """The place of each edge among those of its part, from 0 for the most promising, ``[num_edges]``."""
-    finite = promise.isfinite()
-    largest = promise.new_zeros(num_parts).scatter_reduce_(0, part, promise.abs().where(finite, 0), "amax")
+    largest = promise.new_zeros(num_parts).scatter_reduce_(0, part, promise.abs().where(promise.isfinite(), 0), "amax")
     grain = (_ROUNDING * largest).clamp(min=torch.finfo(promise.dtype).tiny)[part]
-    order = torch.argsort(torch.where(finite, (promise / grain).round(), promise), descending=True, stable=True)
-    order = order[torch.argsort(part[order], stable=True)]
+    beyond = 2 / _ROUNDING  # where infinity counts, and twice as far out what is not a number: a whole one for all
+    grains = (promise / grain).round().clamp(-beyond, beyond).nan_to_num(nan=2 * beyond).long()
+    order = torch.argsort(part * int(4 * beyond) - grains, stable=True)
     begin = torch.searchsorted(part[order], torch.arange(num_parts, device=part.device))
     found = torch.empty_like(part)
     found[order] = torch.arange(part.numel(), device=part.device) - begin[part[order]]

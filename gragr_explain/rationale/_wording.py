@@ -94,8 +94,11 @@ def show_percent(share: float) -> str:
         >>> show_percent(0.934), show_percent(0.9973), show_percent(0.9996)
         ('93%', '99.7%', '99.96%')
     """
-    shown = (f"{100 * share:.{digits}f}" for digits in range(4))
-    return next((text for text in shown if 0 < float(text) < 100), f"{100 * share:.0f}") + "%"
+    for digits in range(4):
+        text = f"{100 * share:.{digits}f}"
+        if 0 < float(text) < 100:
+            return f"{text}%"
+    return f"{100 * share:.0f}%"
 
 
 def join_words(words: Sequence[str]) -> str:

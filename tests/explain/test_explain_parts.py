@@ -33,8 +33,13 @@ def test_parts_are_what_many_are(model_class, part_size, data):
     many = explain_many(explainer, data, index, top_edges=4, top_features=2, progress=False)
     parts = list(explain_parts(explainer, data, index, part_size=part_size, top_edges=4, top_features=2))
     assert [len(part) for part in parts] == [min(part_size, 33 - at) for at in range(0, 33, part_size)]
-    for name in ("edges", "features", "rationales"):
-        assert [row for part in parts for row in getattr(part, name)] == getattr(many, name)
+    assert [row for part in parts for row in part.rationales] == many.rationales
+    for name in ("edges", "features"):
+        for row, expected in zip(
+            [row for part in parts for row in getattr(part, name)], getattr(many, name), strict=True
+        ):
+            assert [found[:-1] for found in row] == [found[:-1] for found in expected]
+            assert [found[-1] for found in row] == pytest.approx([found[-1] for found in expected], rel=1e-5)
     changes = [change for part in parts for change in part.changes]
     assert [change and (change.removed, change.prediction) for change in changes] == [
         change and (change.removed, change.prediction) for change in many.changes
