@@ -17,7 +17,7 @@ from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._products import Products, Source
 from gragr_explain.explain._rows import SharedRows
-from gragr_explain.explain._trim import Trimmed
+from gragr_explain.explain._trim import Trimmed, takes_pairs
 from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import forward_arguments
@@ -92,9 +92,8 @@ class NodeParts:
         self._num_calls = len(outputs)
         self._begun = sorted(calls.begun, reverse=True)
         cuts = _possible_cuts(model, x, edge_index.clone(), arguments, num_hops=len(calls.order))
-        flows = {layer.flow for layer in message_passing_layers(model)}
-        trims = [each for each in _Trims if each is not _Trims.TO_TARGETS or flows == {"source_to_target"}]
-        self._ways = [(cut, each) for cut in cuts for each in trims]
+        pairs = all(takes_pairs(layer) for layer in message_passing_layers(model))
+        self._ways = [(cut, trims) for cut in cuts for trims in _Trims if pairs or trims is not _Trims.TO_TARGETS]
         self._products, shared = Products(), None
         self._of_made_rows = Footprint.measured(calls, x, edge_index.size(1))
         if x.dim() == 2 and x.is_floating_point():

@@ -186,6 +186,21 @@ def _trimming(
             handle.remove()
 
 
+def takes_pairs(layer: MessagePassing) -> bool:
+    """Whether a layer says that it takes a pair of sources and targets, as PyG's bipartite layers do.
+
+    Others are not asked for it: some would read features that are not there, which a GPU does not survive.
+
+    Example:
+        >>> from torch_geometric.nn import GATConv, GCNConv
+        >>> takes_pairs(GATConv(3, 4)), takes_pairs(GCNConv(3, 4))
+        (True, False)
+    """
+    x = _signature(type(layer).forward).parameters.get("x")
+    says_so = x is not None and any(word in str(x.annotation).lower() for word in ("tuple", "pair"))
+    return says_so and layer.flow == "source_to_target"
+
+
 @lru_cache
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(function)
