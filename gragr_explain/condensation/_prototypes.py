@@ -107,9 +107,10 @@ def draw_prototypes(table: pd.DataFrame, ax: Axes, most: int = 24) -> Axes:
         The axes.
 
     Raises:
-        InvalidTypeError: If ``most`` is no integer.
+        InvalidTypeError: If ``table`` is no table, or ``most`` no integer.
         InvalidArgumentError: If it is not positive.
     """
+    check_type("table", table, pd.DataFrame)
     check_number("most", most, whole=True, least=1)
     shown = table.sort_values("stands_for", ascending=False, kind="stable").head(most)
     shown = shown.sort_values(["label", "stands_for"], ascending=[True, False], kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -53,7 +53,14 @@ class Edit:
     accuracy_before: float | None
     accuracy_after: float | None
     change: float
-    _changed: list[tuple[Tensor, Tensor, Tensor]] = field(repr=False)
+    _changed: list[tuple[Tensor, Tensor, Tensor]]
+
+    def __repr__(self) -> str:
+        why = "" if self.success else f"reason={self.reason!r}, "
+        return (
+            f"Edit(index={self.index.tolist()}, target={self.target.tolist()}, method={self.method!r}, "
+            f"success={self.success}, {why}steps={self.steps}, flips={len(self.flips)}, drawdown={self.drawdown})"
+        )
 
     @property
     def drawdown(self) -> float | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTaskLevel
 
 from gragr_explain.context import GradientContext, Reasoner
-from gragr_explain.errors import HistoryMismatchError
+from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import confidences, predictions, support
 from gragr_explain.field import GraphOperator, gradient_attention
@@ -74,10 +74,17 @@ def model_context(
 
     Raises:
         HistoryMismatchError: If the history belongs to another graph.
+        UnsupportedModelError: If an output is not a number.
     """
     with torch.enable_grad():
         inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
         hidden, output = hidden_representation(model, inputs, edge_index, **kwargs)
+    if count := output.isnan().nonzero()[:, :1].unique().numel():
+        raise UnsupportedModelError(
+            f"expected outputs that are numbers, got NaN in {count} of {len(output)}; "
+            "look for NaN and infinite numbers among the model's weights"
+        )
+    with torch.enable_grad():
         if history is not None:
             field, source = _recorded_field(history, x, edge_index)
         else:

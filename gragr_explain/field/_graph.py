@@ -187,6 +187,11 @@ def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None =
         InvalidTypeError: If ``edge_index`` is no integer tensor, or ``edge_weight`` no floating-point tensor.
         InvalidGraphError: If shapes do not fit, an index is out of range, or a weight is negative or not finite.
     """
+    if isinstance(edge_index, Tensor) and edge_index.layout != torch.strided:
+        raise InvalidTypeError(
+            "expected an edge_index of shape [2, num_edges], got a sparse adjacency matrix, from which "
+            "torch_geometric.utils.to_edge_index makes one"
+        )
     if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.long:
         got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise InvalidTypeError(f"expected an edge_index of torch.int64, got {got}")

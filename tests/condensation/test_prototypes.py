@@ -132,3 +132,5 @@ def test_bad_input(arguments: dict[str, Any], error: type[GragrError], message: 
 def test_a_drawing_of_nothing_is_refused(pair: tuple[Data, Data]) -> None:
     with pytest.raises(InvalidArgumentError):
         draw_prototypes(prototypes(*pair), Figure().add_subplot(), most=0)
+    with pytest.raises(InvalidTypeError, match="expected table as a DataFrame, got Data"):
+        draw_prototypes(*pair)

@@ -57,6 +57,8 @@ def test_what_an_edit_reports_is_what_happened(gcn, data, wrong):
     accuracies = [100 * float((each.argmax(-1) == data.y)[counted].double().mean()) for each in (before, after)]
     assert done.accuracy_before == pytest.approx(accuracies[0])
     assert done.drawdown == pytest.approx(accuracies[0] - accuracies[1])
+    assert repr(done).startswith(f"Edit(index={wrong[:2]}, ")
+    assert repr(done).endswith(f"flips={len(done.flips)}, drawdown={done.drawdown})")
 
 
 def test_a_rewired_step_keeps_every_subset_to_first_order(gcn, data, wrong, monkeypatch):

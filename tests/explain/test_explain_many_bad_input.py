@@ -129,6 +129,19 @@ def test_features_that_are_not_finite(value, algorithm, gcn, graph):
         explainer_of_edges(gcn, algorithm)(graph.x, graph.edge_index, index=1)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite(value, gcn, graph):
+    with torch.no_grad():
+        gcn.convs[1].lin.weight.fill_(value)
+    explainer = explainer_for(gcn)
+    for explain in (
+        lambda: explainer(graph.x, graph.edge_index, index=1),
+        lambda: explain_many(explainer, graph, progress=False),
+    ):
+        with pytest.raises(UnsupportedModelError, match="NaN in 10 of 10; look for"):
+            explain()
+
+
 # many nodes ----------------------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,11 @@ TABLE: dict[str, tuple[Callable[[], Any], type[GragrError], str]] = {
     "edges as a list": (lambda: GraphOperator([[0], [1]], 2), InvalidTypeError, "torch.int64, got list"),
     "edges as floats": (lambda: GraphOperator(EDGES.float(), 3), InvalidTypeError, "got torch.float32"),
     "edges as int32": (lambda: GraphOperator(EDGES.int(), 3), InvalidTypeError, "got torch.int32"),
+    "edges as a sparse matrix": (
+        lambda: GraphOperator(torch.eye(3).to_sparse_csr(), 3),
+        InvalidTypeError,
+        "got a sparse adjacency matrix",
+    ),
     "edges in rows": (
         lambda: GraphOperator(EDGES.new_zeros(5, 2), 3),
         InvalidGraphError,
