@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, RGCNConv
 
 from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
 from gragr_explain.history import message_passing_layers
@@ -114,9 +114,12 @@ def _factors_of(layer: MessagePassing, used: Any, edge_mask: Tensor, edges: _Edg
         if own_loops:
             of_links = edge_mask if edges.links is None else edge_mask.index_select(0, edges.links)
             return torch.cat([of_links, edge_mask.new_ones(loops.size(1))])
+    advice = "pass all edges in edge_index, or set `layer.explain = False` on that layer"
+    if isinstance(layer, RGCNConv):
+        advice = "use FastRGCNConv, which computes the same from the same weights, of all edges at once"
     raise UnsupportedModelError(
         f"{type(layer).__name__} passes messages along other edges than edge_index, so that an edge mask has no "
-        "meaning there; pass all edges in edge_index, or set `layer.explain = False` on that layer"
+        f"meaning there; {advice}"
     )
 
 

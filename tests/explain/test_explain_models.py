@@ -13,10 +13,12 @@ from torch_geometric.nn import (
     GAT,
     GCN,
     ChebConv,
+    FastRGCNConv,
     GATv2Conv,
     GCNConv,
     GINEConv,
     PNAConv,
+    RGCNConv,
     SAGEConv,
     TransformerConv,
 )
@@ -229,6 +231,28 @@ def test_models_that_rewire_the_graph_are_refused(rewire, graph):
 
     with pytest.raises(UnsupportedModelError, match=r"SAGEConv passes messages along other edges.*layer\.explain"):
         explainer_for(Rewires())(graph.x, graph.edge_index, index=1)
+
+
+class Relations(nn.Module):
+    def __init__(self, layer: type[RGCNConv]) -> None:
+        super().__init__()
+        self.first, self.second = layer(3, 8, num_relations=2), layer(8, 4, num_relations=2)
+
+    def forward(self, x, edge_index, edge_type):
+        return self.second(self.first(x, edge_index, edge_type).relu(), edge_index, edge_type)
+
+
+def test_layers_of_relations(graph):
+    """What passes the messages of one relation after another is refused, with advice that helps."""
+    torch.manual_seed(0)
+    slow, fast = Relations(RGCNConv).eval(), Relations(FastRGCNConv).eval()
+    fast.load_state_dict(slow.state_dict())
+    given = {"edge_type": torch.arange(graph.num_edges) % 2}
+    torch.testing.assert_close(fast(graph.x, graph.edge_index, **given), slow(graph.x, graph.edge_index, **given))
+    with pytest.raises(UnsupportedModelError, match="use FastRGCNConv"):
+        explainer_for(slow)(graph.x, graph.edge_index, index=4, **given)
+    explanation = explainer_for(fast)(graph.x, graph.edge_index, index=4, **given)
+    assert explanation.edge_mask.max() == 1
 
 
 @pytest.mark.parametrize("model", [nn.Linear(3, 4), nn.Sequential(nn.Linear(3, 4))])
