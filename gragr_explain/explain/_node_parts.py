@@ -169,6 +169,8 @@ class NodeParts:
         """What layers need of computation graphs, for as many of the last as that is clearly less than all."""
         found: dict[int, Trimmed] = {}
         for passed in self._begun if trims is not _Trims.NO else ():
+            if passed == 0 and not self._shares:
+                break  # a part of features that are made would be a copy of them
             each = graphs.trimmed(ego, graphs.num_hops - passed, to_targets=trims is _Trims.TO_TARGETS)
             if each.edges.numel() + each.num_targets > _CLEARLY_LESS * (ego.edge.numel() + ego.node.numel()):
                 break

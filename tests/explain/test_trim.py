@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gnns import BACKBONES, explainer_for
+from gnns import BACKBONES, Embedded, explainer_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -179,6 +179,17 @@ def test_what_layers_run_on(name):
     receiver = part.union.edge_index[0 if name == "messages back" else 1, last.edges]
     assert int((receiver == part.union.wanted).sum()) == 3
     assert last.edges.numel() < part.ego.edge.numel()
+
+
+def test_features_that_are_not_shared_are_not_copied():
+    """Those of whole numbers, here, which are looked up, and not multiplied with a weight."""
+    torch.manual_seed(0)
+    data = graph_of(3, 60, 80)
+    data.x = torch.arange(60) % 7
+    model = Embedded().eval()
+    trimmed = parts_of(model, data, torch.arange(60))[0].union.trimmed
+    assert trimmed
+    assert 0 not in trimmed
 
 
 @pytest.mark.parametrize("build", [Unpacked, lambda: Layers(Counting(3, 6), Counting(6, 3)), Absolute])
