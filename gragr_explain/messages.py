@@ -61,11 +61,11 @@ def edge_mask_applied(
     parts = dict[MessagePassing, tuple[Tensor, Tensor]]()
 
     def match(layer: MessagePassing, inputs: tuple[Any, ...]) -> None:
+        mask, own = mask_of[layer], edges
         if layer in parts:
             between, chosen = parts[layer]
-            factors[layer] = _factors_of(layer, inputs[0], mask_of[layer].index_select(0, chosen), _Edges.of(between))
-        else:
-            factors[layer] = _factors_of(layer, inputs[0], mask_of[layer], edges)
+            mask, own = mask.index_select(0, chosen), _Edges.of(between)
+        factors[layer] = _factors_of(layer, inputs[0], mask, own)
 
     def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
         shape = [1] * messages.dim()

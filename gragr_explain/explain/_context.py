@@ -79,12 +79,11 @@ def model_context(
     with torch.enable_grad():
         inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
         hidden, output = hidden_representation(model, inputs, edge_index, **kwargs)
-    if count := output.isnan().nonzero()[:, :1].unique().numel():
-        raise UnsupportedModelError(
-            f"expected outputs that are numbers, got NaN in {count} of {len(output)}; "
-            "look for NaN and infinite numbers among the model's weights"
-        )
-    with torch.enable_grad():
+        if count := output.isnan().nonzero()[:, :1].unique().numel():
+            raise UnsupportedModelError(
+                f"expected outputs that are numbers, got NaN in {count} of {len(output)}; "
+                "look for NaN and infinite numbers among the model's weights"
+            )
         if history is not None:
             field, source = _recorded_field(history, x, edge_index)
         else:

@@ -174,7 +174,7 @@ class EgoGraphs:
         inner = union if num_hops == self.num_hops else self.cut(union.node[union.centre], num_hops)
         nodes, nodes_inside = (each.node_graph * self.num_nodes + each.node for each in (union, inner))
         edges, edges_inside = (each.edge_graph * self.num_edges + each.edge for each in (union, inner))
-        is_target = inner.hops < num_hops if to_targets else torch.ones_like(inner.hops, dtype=torch.bool)
+        is_target = inner.hops < (num_hops if to_targets else num_hops + 1)
         order = torch.argsort(~is_target, stable=True)
         return Trimmed(
             nodes=torch.searchsorted(nodes, nodes_inside[order]),

@@ -168,9 +168,11 @@ class NodeParts:
     def _trimmed(self, graphs: EgoGraphs, ego: EgoUnion, trims: _Trims) -> dict[int, Trimmed]:
         """What layers need of computation graphs, for as many of the last as that is clearly less than all."""
         found: dict[int, Trimmed] = {}
+        # the first layer needs all edges, and a part of features that are made would be a copy of them
+        first = self._shares and trims is _Trims.TO_TARGETS
         for passed in self._begun if trims is not _Trims.NO else ():
-            if passed == 0 and not self._shares:
-                break  # a part of features that are made would be a copy of them
+            if passed == 0 and not first:
+                break
             each = graphs.trimmed(ego, graphs.num_hops - passed, to_targets=trims is _Trims.TO_TARGETS)
             if each.edges.numel() + each.num_targets > _CLEARLY_LESS * (ego.edge.numel() + ego.node.numel()):
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import message_passing_layers
-from gragr_explain.messages import edge_mask_applied
+from gragr_explain.messages import edge_mask_applied, masked_output
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,12 @@ def trimmed_output(
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with, or does not
             give a row for each node.
     """
-    with edge_mask_applied(model, edge_mask, edge_index) as parts, ExitStack() as stack:
-        if graphs:
-            weight = arguments.get("edge_weight")
-            stack.enter_context(_trimming(model, graphs, parts, x.size(0), edge_index, weight))
+    if not graphs:
+        return masked_output(model, edge_mask, x, edge_index, **arguments)
+    with (
+        edge_mask_applied(model, edge_mask, edge_index) as parts,
+        _trimming(model, graphs, parts, x.size(0), edge_index, arguments.get("edge_weight")),
+    ):
         return model(x, edge_index, **arguments)
 
 
