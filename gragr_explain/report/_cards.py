@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gragr_explain.arguments import check_number
-from gragr_explain.report._table import numbers
+from gragr_explain.report._table import is_wrong, numbers
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
@@ -38,7 +38,7 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
     frame["confidence"] = frame["confidence"].fillna(1.0)
     by_conflict = frame.sort_values(["rank", "confidence", "node"], ascending=[False, True, True])
     confident_first = frame.sort_values(["confidence", "node"], ascending=[False, True])
-    wrong = iter(_nodes(by_conflict[by_conflict["correct"].eq(False).fillna(False)]))
+    wrong = iter(_nodes(by_conflict[is_wrong(by_conflict)]))
     conflicting = iter(_nodes(by_conflict[by_conflict["rank"].notna()]))
     roles = iter(_nodes(confident_first.dropna(subset="role").drop_duplicates("role")))
     uncertain = iter(_nodes(confident_first[::-1]))

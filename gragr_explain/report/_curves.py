@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.report._style import ACCENT, CALM, shown_axes, style
-from gragr_explain.report._table import numbers
+from gragr_explain.report._table import is_wrong, numbers
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
@@ -98,10 +98,11 @@ def trajectory(explanations: NodeExplanations, history: GradientHistory, name: s
         )
     recorded = history.trajectories[name]
     values = recorded.values[:, explanations.index.to(recorded.sums.device)].cpu().double().numpy()
-    correct = numbers(explanations)["correct"]
+    frame = numbers(explanations)
+    correct = frame["correct"]
     groups = {
         "right predictions": (correct.eq(True).fillna(False).to_numpy(bool), CALM),
-        "wrong predictions": (correct.eq(False).fillna(False).to_numpy(bool), ACCENT),
+        "wrong predictions": (is_wrong(frame).to_numpy(bool), ACCENT),
     }
     if correct.isna().all():
         groups = {"explained nodes": (np.ones(len(correct), dtype=bool), CALM)}

@@ -13,7 +13,7 @@ from gragr_explain.report._histogram import histogram
 from gragr_explain.report._projection import project
 from gragr_explain.report._psi import ROLE_MEANING, WORDING
 from gragr_explain.report._style import ACCENT, CALM, LINE, RAMP, SOFT, shown_axes, style
-from gragr_explain.report._table import numbers
+from gragr_explain.report._table import is_wrong, numbers
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
@@ -39,7 +39,7 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
     valid = context.valid[:, column].cpu()
     everywhere = context.psi[:, column].cpu()[valid].double().numpy()
     frame = numbers(explanations)
-    wrong = frame.loc[frame["correct"].eq(False).fillna(False), f"psi_{feature}"].dropna().to_numpy()
+    wrong = frame.loc[is_wrong(frame), f"psi_{feature}"].dropna().to_numpy()
     with style():
         ax = ax or shown_axes()[0]
         ax.set_title(WORDING[feature].title)
@@ -112,7 +112,7 @@ def conflict_map(
     positions = project(explanations.hidden) if positions is None else np.asarray(positions)
     rank = explanations.context.rank[:, 0].cpu().double().numpy()
     frame = numbers(explanations)
-    wrong = frame.loc[frame["correct"].eq(False).fillna(False), "node"].to_numpy()
+    wrong = frame.loc[is_wrong(frame), "node"].to_numpy()
     size = float(np.clip(20000 / max(len(rank), 1), 3, 36))
     order = np.argsort(np.nan_to_num(rank, nan=-1.0), kind="stable")
     grey, coloured = order[np.isnan(rank[order])], order[~np.isnan(rank[order])]

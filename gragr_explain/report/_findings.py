@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.context import FEATURES
-from gragr_explain.report._table import numbers
+from gragr_explain.report._table import is_wrong, numbers
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -44,7 +44,7 @@ class Predictions:
     @property
     def wrong(self) -> pd.DataFrame:
         """The predictions that contradict their label."""
-        return self.frame[self.frame["correct"].eq(False).fillna(False)]
+        return self.frame[is_wrong(self.frame)]
 
 
 @dataclass(frozen=True)

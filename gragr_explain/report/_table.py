@@ -88,6 +88,11 @@ def numbers(explanations: Explanations) -> pd.DataFrame:
     return frame
 
 
+def is_wrong(frame: pd.DataFrame) -> pd.Series:
+    """Which predictions of :func:`numbers` contradict their label; none that has no label."""
+    return frame["correct"].eq(False).fillna(False)
+
+
 def _add_psi(frame: pd.DataFrame, context: GradientContext, index: Tensor) -> None:
     valid = context.valid[index].cpu().numpy()
     psi = np.where(valid, context.psi[index].cpu().double().numpy(), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gragr_explain.arguments import check_number, check_type
 from gragr_explain.explain import GraphExplanations
 from gragr_explain.report._cards import draw_in_turn
-from gragr_explain.report._table import numbers
+from gragr_explain.report._table import is_wrong, numbers
 
 _COUNT = 24
 
@@ -32,7 +32,7 @@ def choose_graphs(explanations: GraphExplanations, count: int = _COUNT) -> list[
     frame = numbers(explanations)
     frame["confidence"] = frame["confidence"].fillna(1.0)
     surest = frame.sort_values(["confidence", "graph"], ascending=[False, True])
-    wrong = iter(surest.loc[surest["correct"].eq(False).fillna(False), "graph"].tolist())
+    wrong = iter(surest.loc[is_wrong(surest), "graph"].tolist())
     unsure = iter(frame.sort_values(["confidence", "graph"])["graph"].tolist())
     surest["turn"] = surest.groupby("prediction").cumcount()
     typical = iter(surest.sort_values(["turn", "prediction"], kind="stable")["graph"].tolist())

@@ -15,6 +15,7 @@ from gragr_explain.report._encoding import flags, rounded
 from gragr_explain.report._evidence import Edge
 from gragr_explain.report._payload import class_names_of, prediction_rows
 from gragr_explain.report._style import class_colours
+from gragr_explain.report._table import is_wrong
 from gragr_explain.report.graphs._findings import GraphFindings
 from gragr_explain.report.graphs._layout import drawn_nodes, placed
 
@@ -80,7 +81,7 @@ def _rows_shown(frame: pd.DataFrame, cards: Sequence[int]) -> list[int]:
     """All rows, or those with a card, then the wrong ones and the least sure, in the order of the table."""
     if len(frame) <= MOST_ROWS:
         return list(range(len(frame)))
-    first, right = ~frame["graph"].isin(cards), ~frame["correct"].eq(False).fillna(False)
+    first, right = ~frame["graph"].isin(cards), ~is_wrong(frame)
     order = frame.assign(first=first, right=right).sort_values(["first", "right", "confidence", "graph"], kind="stable")
     return sorted(order.index[:MOST_ROWS])
 

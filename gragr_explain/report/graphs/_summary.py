@@ -10,6 +10,7 @@ import pandas as pd
 from gragr_explain.explain import GraphExplanations
 from gragr_explain.report._first import Pick
 from gragr_explain.report._summary import CAVEAT, Part, Tile
+from gragr_explain.report._table import is_wrong
 from gragr_explain.report._trust import UNSURE, how_sure, right_and_wrong
 from gragr_explain.report._wording import counted, percent, quoted
 from gragr_explain.report.graphs._findings import GraphFindings
@@ -47,7 +48,7 @@ def summarise_graphs(explanations: GraphExplanations, findings: GraphFindings, m
     frame, wrong = findings.frame, findings.wrong
     falling = bool(findings.measured["falls"].any())
     surest = wrong.sort_values(["confidence", "graph"], ascending=[False, True])[:most]
-    unsure = frame[~frame["correct"].eq(False).fillna(False) & frame["confidence"].lt(UNSURE)]
+    unsure = frame[~is_wrong(frame) & frame["confidence"].lt(UNSURE)]
     least_sure = unsure.sort_values(["confidence", "graph"])[:most]
     return GraphsSummary(
         tiles=_tiles(findings),
