@@ -31,7 +31,7 @@ def beam_search(trials: Trials, factor: Tensor, *, classes: bool, length: int, w
         place = torch.where((last == step)[beam.part], found, place)
     rest = torch.zeros_like(place, dtype=trials.dtype)
     if bool((best_length == length).any()):
-        promise = look(trials, (place > 0).unsqueeze(0), classes)[2][0] * factor
+        promise = look(trials, (place > 0).unsqueeze(0), classes).promise[0] * factor
         rest = promise.masked_fill(place > 0, 0).clamp(min=0)
     return ranking_mask(place, beam.part, best_length, rest, length)
 
@@ -67,7 +67,7 @@ class _Beam:
         kept, num_parts, largest = self.place > 0, self.size.numel(), int(self.size.max())
         promise = torch.zeros_like(self.place, dtype=self.trials.dtype)
         if tries < largest:
-            promise = look(self.trials, kept, self.classes)[2] * factor
+            promise = look(self.trials, kept, self.classes).promise * factor
         promise = promise.masked_fill(kept, -torch.inf)
         each = self.part + num_parts * torch.arange(len(kept), device=kept.device).unsqueeze(1)
         rank = ranks(promise.view(-1), each.view(-1), num_parts * len(kept)).view_as(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import Trials, look, ranking_mask, ranks, values
+from gragr_explain.explain._worth import Seen, Trials, look, ranking_mask, ranks, values
 
 _TRUSTED = 0.8  # a gradient is trusted while it foretells a change to within this factor
 _MOST_AT_ONCE = 8
@@ -13,9 +13,13 @@ _TRIES = 4
 _CLEARLY = 0.02  # by how much a trial must be better than the most promising edge to be preferred: for stable rankings
 _GAIN = 1e-6  # by how much a set must be better to count as better
 _SLACK = 0.002  # how far J may fall below its best before edges that gradients speak for are left out
+_AMISS = 0.2  # a search goes wrong where what happens is farther than this share from what gradients promised,
+_AMISS_BY = 2  # and than this many log-odds (regression: times what is explained), over all steps;
+_ENOUGH = 0.5  # or where the chosen edges gain less than this share of what all edges do,
+_AT_STAKE = 0.1  # if that is more than this
 
 
-def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int) -> Tensor:
+def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int) -> tuple[Tensor, Tensor]:
     """Follow one set of edges.
 
     Each step tries the edges that gradients promise most, and adds the most promising one, unless another is clearly
@@ -23,16 +27,17 @@ def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int)
     edges at once, for as long as they foretell what happens. In the end, edges after which the worth has fallen are
     left out again.
 
-    Takes and returns what :func:`~gragr_explain.explain._search.search` does.
+    Takes what :func:`~gragr_explain.explain._search.search` does, and returns the mask, and in which parts the
+    search has failed, ``[num_parts]``: gradients misled it, or the chosen edges do little of what all edges do.
     """
     state = _State(trials, length)
     while state.parts.numel():
-        worth, height, promise = (found[0] for found in look(state.trials, state.kept.unsqueeze(0), classes))
-        state.judge(worth, height, classes)
-        promise = state.retire(promise * factor[state.edges])
+        seen = look(state.trials, state.kept.unsqueeze(0), classes)
+        state.judge(seen, classes)
+        promise = state.retire(seen.promise[0] * factor[state.edges])
         if state.parts.numel():
             state.extend(promise, classes)
-    return state.mask()
+    return state.mask(), state.has_failed()
 
 
 class _State:
@@ -44,7 +49,8 @@ class _State:
         edges: Which of all edges are theirs.
 
     Of every edge are kept the ``place`` at which it was chosen, from 1, or 0, and the ``rest``, what the last gradients
-    promised of it where it was not; of every part the rest.
+    promised of it where it was not; of every part the rest. Summed over the steps, ``amiss`` is how far what happened
+    was from what was ``foretold``, and ``moved`` the larger of the two.
     """
 
     def __init__(self, trials: Trials, length: int) -> None:
@@ -59,7 +65,9 @@ class _State:
         self.best, self.best_length = torch.full_like(sizes, -torch.inf, dtype=torch.double), torch.zeros_like(sizes)
         self.at_once, self.trusted = torch.ones_like(sizes), self.is_large.clone()
         self.foretold = torch.zeros_like(self.best)
+        self.amiss, self.moved = torch.zeros_like(self.best), torch.zeros_like(self.best)
         self.height: Tensor | None = None
+        self.nothing = self.all = self.best  # what no edge and all edges are worth
         self.unit = torch.ones_like(self.best)  # what J is measured in
 
     @property
@@ -67,11 +75,13 @@ class _State:
         """Which of the edges at hand are chosen."""
         return self.place[self.edges] > 0
 
-    def judge(self, worth: Tensor, height: Tensor, classes: bool) -> None:
+    def judge(self, seen: Seen, classes: bool) -> None:
         """Take note of how good the chosen edges are, and of whether gradients foretold it."""
         parts, foretold = self.parts, self.foretold[self.parts]
+        worth, height = seen.worth[0], seen.height[0]
         if self.height is None:
             self.height = torch.zeros_like(self.best)
+            self.nothing, self.all = worth, seen.others[0]
             if not classes:
                 self.unit = worth.abs()
         else:
@@ -79,6 +89,8 @@ class _State:
             as_hoped = (change > _TRUSTED * foretold) & (foretold > _TRUSTED * change)
             self.trusted[parts] = as_hoped & self.is_large[parts]
             self.at_once[parts] = torch.where(self.trusted[parts], 2 * self.at_once[parts], 1).clamp(max=_MOST_AT_ONCE)
+            self.amiss[parts] += (change - foretold).abs()
+            self.moved[parts] += torch.maximum(change.abs(), foretold.abs())
         self.height[parts] = height
         lost, unit = self.best[parts] - worth, self.unit[parts]
         better = (lost < -_GAIN * unit) | ((lost < _SLACK * unit) & (foretold > 0))
@@ -118,6 +130,12 @@ class _State:
     def mask(self) -> Tensor:
         """The ranking that was found."""
         return ranking_mask(self.place, self.part, self.best_length, self.rest, self.length)
+
+    def has_failed(self) -> Tensor:
+        """In which parts gradients foretold wrongly what happened, or led to little, ``[num_parts]``."""
+        is_misled = (self.amiss > _AMISS * self.moved) & (self.amiss > _AMISS_BY * self.unit)
+        gain, most = self.best - self.nothing, self.all - self.nothing
+        return is_misled | ((gain < _ENOUGH * most) & (most > _AT_STAKE * self.unit))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -57,7 +58,24 @@ def values(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor]
     return _judged(trials.scores(torch.cat([masks, 1 - masks])), classes)
 
 
-def look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class Seen:
+    """What sets of edges are worth, and by how much each edge promises to raise that.
+
+    Attributes:
+        worth: The worth of each set to each part, ``[num_sets, num_parts]``.
+        height: The same in scores.
+        others: What all edges but those of the set are worth, ``[num_sets, num_parts]``.
+        promise: The promises of the edges, in scores, ``[num_sets, num_edges]``.
+    """
+
+    worth: Tensor
+    height: Tensor
+    others: Tensor
+    promise: Tensor
+
+
+def look(trials: Trials, kept: Tensor, classes: bool) -> Seen:
     """What sets of edges are worth, and by how much each edge promises to raise that.
 
     The gradients are those at the kept edges and at the removed ones, which know what was chosen before, as those at
@@ -67,22 +85,19 @@ def look(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor, T
         trials: The predictions.
         kept: The sets, ``[num_sets, num_edges]``.
         classes: Whether scores are log-odds.
-
-    Returns:
-        The worth of each set to each part, ``[num_sets, num_parts]``, the same in scores, and the promises of the
-        edges, in scores, ``[num_sets, num_edges]``.
     """
-    judged, promise = [], []
+    seen, promise = [], []
     for some in kept.split(max(1, trials.at_once // 2)):
         masks = torch.cat([some, ~some]).to(trials.dtype).requires_grad_()
         with torch.enable_grad():
             scores = trials.scores(masks)
             # the sum with nothing of the masks has a gradient even where a model uses none of its edges
             (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
-        judged.append(_judged(scores.detach(), classes))
+        seen.append(scores.detach())
         promise.append(SUFFICIENCY * gradients[: len(some)] + gradients[len(some) :])
-    worth, height = (torch.cat(each) for each in zip(*judged, strict=True))
-    return worth, height, torch.cat(promise)
+    on, off = (torch.cat(each) for each in zip(*(scores.chunk(2) for scores in seen), strict=True))
+    worth, height = _judged(torch.cat([on, off]), classes)
+    return Seen(worth, height, _judged(torch.cat([off, on]), classes)[0], torch.cat(promise))
 
 
 def _judged(scores: Tensor, classes: bool) -> tuple[Tensor, Tensor]:

@@ -422,21 +422,21 @@ class Alone(Pooled):
 
 
 @pytest.mark.parametrize(
-    ("model", "level", "options", "width"),
+    ("model", "level", "options", "expected"),
     [
-        (Pooled(), "graph", {}, 8),
-        (Pooled(), "graph", {"search_width": 3}, 3),
-        (Alone(), "graph", {}, 1),
-        (Alone(), "graph", {"search_width": 3}, 3),
-        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, 1),
-        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"search_width": 3}, 3),
+        (Pooled(), "graph", {}, (8, False)),
+        (Pooled(), "graph", {"search_width": 3}, (3, False)),
+        (Alone(), "graph", {}, (1, False)),
+        (Alone(), "graph", {"search_width": 3}, (3, False)),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, (8, True)),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"search_width": 3}, (3, False)),
     ],
 )
-def test_how_wide_a_search_is(model, level, options, width, monkeypatch):
+def test_how_wide_a_search_is(model, level, options, expected, monkeypatch):
     seen = []
 
     def noted(*arguments, **named):
-        seen.append(named["width"])
+        seen.append((named["width"], named["greedy_first"]))
         return search(*arguments, **named)
 
     monkeypatch.setattr(_explainer, "search", noted)
@@ -446,7 +446,7 @@ def test_how_wide_a_search_is(model, level, options, width, monkeypatch):
     )
     explain_many(explainer, graphs if level == "graph" else graphs[2], progress=False)
     explainer(graphs[2].x, graphs[2].edge_index, index=None if level == "graph" else 0)
-    assert set(seen) == {width}
+    assert set(seen) == {expected}
     assert len(seen) >= 2
 
 

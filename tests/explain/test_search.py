@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gragr_explain.explain import _search
 from gragr_explain.explain._beam import _Beam
+from gragr_explain.explain._greedy import greedy_search
 from gragr_explain.explain._search import search
 from gragr_explain.explain._worth import SUFFICIENCY
 
@@ -227,6 +228,65 @@ def test_three_edges_that_only_work_together_are_found_by_a_wide_search() -> Non
     assert (search(trials, length=3, width=8) > 0.5).tolist() == [True, True, True, False, False, False]
 
 
+class Bent(Pairs):
+    """Log-odds jump where the sum of what edges give passes 0; elsewhere gradients say little."""
+
+    def scores(self, masks: Tensor) -> Tensor:
+        return 8 * (2 * super().scores(masks)).tanh()
+
+
+def bent(seed: int, num_parts: int = 1, num_edges: int = 6) -> Bent:
+    return Bent(*vars(problem(seed, num_parts, num_edges, interaction=2.0)).values())
+
+
+def test_several_sets_are_followed_only_where_one_has_failed() -> None:
+    needs_two = Bent(torch.tensor([[0.3, 0.2, 0.1, 0.7, 0.7, -1.0]]), torch.zeros(1, 6, 6), torch.tensor([-1.2]))
+    both = Parts([problem(0, interaction=0.0), needs_two])
+    assert greedy_search(both, torch.ones(12), classes=True, length=2)[1].tolist() == [False, True]
+    found = search(both, length=2, width=8, greedy_first=True)
+    assert torch.equal(found[:6], search(both, length=2)[:6])
+    assert torch.equal(found[6:], search(both, length=2, width=8)[6:])
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_greedy_search_never_fails_where_edges_do_not_interact(seed: int, num_parts: int) -> None:
+    trials = problem(seed, num_parts, interaction=0.0)
+    _, has_failed = greedy_search(trials, torch.ones(6 * num_parts), classes=True, length=6)
+    assert not has_failed.any()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_each_part_has_the_ranking_of_one_search_or_the_other(seed: int) -> None:
+    trials = bent(seed, num_parts=8)
+    _, has_failed = greedy_search(trials, torch.ones(48), classes=True, length=4)
+    expected = search(trials, length=4, width=8).where(has_failed[trials.edge_part], search(trials, length=4))
+    assert torch.equal(search(trials, length=4, width=8, greedy_first=True), expected)
+    alone = [search(trials.only(torch.tensor([part])), length=4, width=8, greedy_first=True) for part in range(8)]
+    torch.testing.assert_close(torch.cat(alone), expected, atol=1e-5, rtol=0)
+
+
+def test_on_average_hardly_worse_than_a_wide_search_of_all() -> None:
+    def mean_worth(**options) -> float:
+        trials = [bent(seed, num_edges=8) for seed in range(200)]
+        return sum(value(each, search(each, length=4, **options) > 0.5) for each in trials) / 200
+
+    greedy, first, wide = mean_worth(), mean_worth(width=8, greedy_first=True), mean_worth(width=8)
+    assert wide > greedy
+    assert first - greedy > 0.6 * (wide - greedy)
+
+
+@pytest.mark.parametrize(("num_edges", "again"), [(64, True), (65, False)])
+def test_large_parts_are_not_searched_again(num_edges: int, again: bool, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(_search, "beam_search", lambda some, *_, **__: seen.append(1) or torch.ones(num_edges))
+    weight = torch.full((1, num_edges), 0.5)
+    trials = Bent(weight, torch.zeros(1, num_edges, num_edges), torch.tensor([-4.0]))
+    search(trials, width=8, greedy_first=True)
+    assert bool(seen) == again
+
+
 def test_a_large_part_is_searched_greedily_whatever_the_width() -> None:
     generator = torch.Generator().manual_seed(0)
     each = torch.randn(1, 5000, generator=generator)
@@ -302,7 +362,7 @@ def test_the_beam_becomes_narrower_as_parts_grow(size: int, expected: tuple[int,
 
     def greedy(trials, factor, *, classes, length):
         seen.append(None)
-        return torch.zeros(size)
+        return torch.zeros(size), torch.tensor([False])
 
     monkeypatch.setattr(_search, "beam_search", beam)
     monkeypatch.setattr(_search, "greedy_search", greedy)
