@@ -30,7 +30,7 @@ from benchmarks.fidelity._stability import (
     TOP,
     measure,
 )
-from benchmarks.fidelity._tables import WIDE
+from benchmarks.fidelity._tables import WIDTHS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -75,7 +75,9 @@ PROTOCOL = {
 def stability_jobs(datasets: Sequence[str], backbones: Sequence[str], instances: int, slow: int) -> list[list[Job]]:
     """The explainers on all cases, the fastest first; what is slow on the first instances alone."""
     groups: dict[tuple[bool, str, str], list[Job]] = {}
-    for job in score_jobs(case_jobs(datasets, backbones, instances, 0), [name for name in EXPLAINERS if name != WIDE]):
+    for job in score_jobs(
+        case_jobs(datasets, backbones, instances, 0), [name for name in EXPLAINERS if name not in WIDTHS]
+    ):
         is_slow = EXPLAINERS[job["explainer"]].speed >= SLOW
         own = {
             "part": "stability",

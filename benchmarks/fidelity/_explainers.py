@@ -290,13 +290,21 @@ EXPLAINERS: dict[str, Method] = {
         applies=_with_history,
         own=True,
     ),
-    "ours, width 8": Method(
-        "GradientContextExplainer(history=False, search_width=8)",
-        _FAST,
-        _plain(lambda problem: GradientContextExplainer(history=False, search_width=8), nodes=True),
-        applies=lambda dataset, backbone: level_of(dataset) == "node",
-        own=True,
-    ),
+    **{
+        f"ours, width {width}": Method(
+            f"GradientContextExplainer(history=False, search_width={width})",
+            _FAST,
+            _plain(
+                lambda problem, width=width: GradientContextExplainer(  # type: ignore[misc]
+                    history=False, search_width=width
+                ),
+                nodes=True,
+            ),
+            applies=lambda dataset, backbone: level_of(dataset) == "node",
+            own=True,
+        )
+        for width in (1, 8)
+    },
     "ours, uses": Method(
         "GradientContextExplainer(history=False, evidence='uses')",
         _FAST,

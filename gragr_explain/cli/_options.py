@@ -37,8 +37,8 @@ SearchWidth: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How many sets of edges the search follows, by default one; 8 finds better edges where a model counts or "
-        "is deep, such as GIN, in ten to fifty times the time.",
+        help="How many sets of edges the search follows everywhere; 1 is fastest. By default one, and eight where that "
+        "has failed.",
         show_default=False,
     ),
 ]
