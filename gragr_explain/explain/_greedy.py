@@ -30,11 +30,11 @@ def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int)
     Takes what :func:`~gragr_explain.explain._search.search` does, and returns the mask, and in which parts the
     search has failed, ``[num_parts]``: gradients misled it, or the chosen edges do little of what all edges do.
     """
-    state = _State(trials, length)
+    state = _State(trials, factor, length)
     while state.parts.numel():
         seen = look(state.trials, state.kept.unsqueeze(0), classes)
         state.judge(seen, classes)
-        promise = state.retire(seen.promise[0] * factor[state.edges])
+        promise = state.retire(seen.promise[0])
         if state.parts.numel():
             state.extend(promise, classes)
     return state.mask(), state.has_failed()
@@ -47,15 +47,16 @@ class _State:
         trials: The predictions whose search goes on.
         parts: Which of all they are.
         edges: Which of all edges are theirs.
+        factor: How much what is promised of each of all edges counts when edges are chosen.
 
     Of every edge are kept the ``place`` at which it was chosen, from 1, or 0, and the ``rest``, what the last gradients
     promised of it where it was not; of every part the rest. Summed over the steps, ``amiss`` is how far what happened
     was from what was ``foretold``, and ``moved`` the larger of the two.
     """
 
-    def __init__(self, trials: Trials, length: int) -> None:
+    def __init__(self, trials: Trials, factor: Tensor, length: int) -> None:
         part, num_parts = trials.edge_part, trials.num_parts
-        self.trials, self.part, self.length = trials, part, length
+        self.trials, self.part, self.factor, self.length = trials, part, factor, length
         self.parts, self.edges = (torch.arange(size, device=part.device) for size in (num_parts, part.numel()))
         self.place, self.rest = torch.zeros_like(part), torch.zeros_like(part, dtype=trials.dtype)
 
@@ -101,7 +102,8 @@ class _State:
         """Let go of the parts that have as many edges as they may; returns the promises of those that go on."""
         part, num_chosen = self.trials.edge_part, self.num_chosen[self.parts]
         full = (num_chosen == self.length)[part] & ~self.kept
-        self.rest[self.edges[full]] = promise[full].clamp(min=0).to(self.rest.dtype)
+        rest = promise * self.factor[self.edges]
+        self.rest[self.edges[full]] = rest[full].clamp(min=0).to(self.rest.dtype)
         going = num_chosen < self.limit[self.parts]
         if bool(going.all()):
             return promise
@@ -114,8 +116,9 @@ class _State:
     def extend(self, promise: Tensor, classes: bool) -> None:
         """Choose the next edges of every part: the most promising, where gradients are trusted, else one by trial."""
         part, parts, kept = self.trials.edge_part, self.parts, self.kept
-        rank = ranks(torch.where(kept, -torch.inf, promise), part, parts.numel())
-        hopeful = torch.bincount(part[~kept & (promise > 0)], minlength=parts.numel())
+        wanted = promise * self.factor[self.edges]
+        rank = ranks(torch.where(kept, -torch.inf, wanted), part, parts.numel())
+        hopeful = torch.bincount(part[~kept & (wanted > 0)], minlength=parts.numel())
         room = self.limit[parts] - self.num_chosen[parts]
         count = torch.minimum(torch.minimum(self.at_once[parts], hopeful), room)
         alone = ~self.trusted[parts] | (count == 0)

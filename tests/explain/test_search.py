@@ -256,6 +256,14 @@ def test_a_greedy_search_never_fails_where_edges_do_not_interact(seed: int, num_
     assert not has_failed.any()
 
 
+def test_how_much_gradients_count_is_not_what_they_foretell() -> None:
+    trials = problem(3, num_parts=5, num_edges=30, interaction=0.0)
+    for factor in (0.1, 10.0):
+        mask, has_failed = greedy_search(trials, torch.full((150,), factor), classes=True, length=10)
+        assert not has_failed.any()
+        torch.testing.assert_close(mask, search(trials))
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_each_part_has_the_ranking_of_one_search_or_the_other(seed: int) -> None:
