@@ -30,7 +30,7 @@ from benchmarks.fidelity._stability import (
     TOP,
     measure,
 )
-from benchmarks.fidelity._tables import WIDTHS
+from benchmarks.fidelity._tables import REFINED
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -76,7 +76,7 @@ def stability_jobs(datasets: Sequence[str], backbones: Sequence[str], instances:
     """The explainers on all cases, the fastest first; what is slow on the first instances alone."""
     groups: dict[tuple[bool, str, str], list[Job]] = {}
     for job in score_jobs(
-        case_jobs(datasets, backbones, instances, 0), [name for name in EXPLAINERS if name not in WIDTHS]
+        case_jobs(datasets, backbones, instances, 0), [name for name in EXPLAINERS if name not in REFINED]
     ):
         is_slow = EXPLAINERS[job["explainer"]].speed >= SLOW
         own = {

@@ -90,9 +90,9 @@ def test_explain_shows_psi_support_and_rationale(place):
 
 def test_explain_searches_as_it_is_told(place, answers):
     command = ["explain", place / "out", "17"]
-    assert answers(*command, "--search-edges", 10, "--search-width", 1) == answers(*command)
+    assert answers(*command, "--search-edges", 10, "--no-refine") == answers(*command)
     assert answers(*command, "--search-edges", 1) != answers(*command)
-    assert "node 17" in answers(*command, "--search-width", 8)
+    assert "node 17" in answers(*command, "--refine")
 
 
 def test_export_writes_all_formats(place, answers):
@@ -145,7 +145,7 @@ def test_an_export_of_something_else_is_replaced_only_on_demand(place, answers, 
     before = (tmp_path / "explanations" / "part-00000.parquet").read_bytes()
     assert "another run, which differs in: nodes" in fails(*command, "--nodes", "0-5")
     assert "differs in: search edges" in fails(*command, "--nodes", "0-4", "--search-edges", 0)
-    assert "differs in: search width" in fails(*command, "--nodes", "0-4", "--search-width", 8)
+    assert "differs in: refine" in fails(*command, "--nodes", "0-4", "--refine")
     assert (tmp_path / "explanations" / "part-00000.parquet").read_bytes() == before
     answers(*command, "--nodes", "0-5", "--overwrite")
     assert len(pd.read_parquet(tmp_path / "explanations")) == 6

@@ -291,19 +291,19 @@ EXPLAINERS: dict[str, Method] = {
         own=True,
     ),
     **{
-        f"ours, width {width}": Method(
-            f"GradientContextExplainer(history=False, search_width={width})",
+        name: Method(
+            f"GradientContextExplainer(history=False, refine={refine})",
             _FAST,
             _plain(
-                lambda problem, width=width: GradientContextExplainer(  # type: ignore[misc]
-                    history=False, search_width=width
+                lambda problem, refine=refine: GradientContextExplainer(  # type: ignore[misc]
+                    history=False, refine=refine
                 ),
                 nodes=True,
             ),
             applies=lambda dataset, backbone: level_of(dataset) == "node",
             own=True,
         )
-        for width in (1, 8)
+        for name, refine in (("ours, never refined", False), ("ours, always refined", True))
     },
     "ours, uses": Method(
         "GradientContextExplainer(history=False, evidence='uses')",

@@ -17,8 +17,8 @@ from benchmarks.fidelity._scores import EDGE_MASKS, FEATURES
 from benchmarks.fidelity._tables import (
     HISTORY,
     LEVELS,
+    REFINED,
     UNTRAINED,
-    WIDTHS,
     against,
     by_cell,
     cells,
@@ -105,18 +105,18 @@ def _verdict(
             + f". Significantly better than ours (Wilcoxon over cells, Holm): {', '.join(worse) or 'none'}."
         )
     searched = {
-        name: found[["ours", *WIDTHS]].dropna().mean() for name, found in places.items() if set(WIDTHS) <= set(found)
+        name: found[["ours", *REFINED]].dropna().mean() for name, found in places.items() if set(REFINED) <= set(found)
     }
     if searched:
         texts.append(
-            "The search follows eight sets of edges for graphs, and for nodes one, and then eight where that has "
-            "failed: where gradients foretold wrongly what adding edges does, or the chosen edges do little of what "
-            "all do (the limits were chosen on validation nodes). In batches on Cora, that takes as long as one for "
-            "all with GCN, GAT and GraphSAGE, and some twelve times as long with GIN. Mean characterisation so, with "
-            "one for all nodes (`search_width=1`), and with eight for all (`search_width=8`, some fifty times as long "
-            "on Cora): "
+            "The search adds one edge after another. Its rankings are refined for graphs, and for nodes where it has "
+            "failed: where gradients foretold wrongly what adding edges does, or the chosen edges do less than most of "
+            "what all do (the limits were chosen on validation nodes). Refining compares a ranking with one that is "
+            "cut down from all edges, and improves the better one by moves of single edges; what that costs is in "
+            "explainer_cost.md. Mean characterisation so, with no ranking of nodes refined (`refine=False`), and with "
+            "all (`refine=True`): "
             + "; ".join(
-                f"{means['ours']:.3f}, {means[WIDTHS[0]]:.3f} and {means[WIDTHS[1]]:.3f} ({_TITLES[name]})"
+                f"{means['ours']:.3f}, {means[REFINED[0]]:.3f} and {means[REFINED[1]]:.3f} ({_TITLES[name]})"
                 for name, means in searched.items()
             )
             + "."

@@ -23,9 +23,9 @@ USES = (
     "PageRank, weaker end",
 )
 """What a model uses, whether it speaks for the prediction or against it: the question that motifs answer."""
-WIDTHS = ("ours, width 1", "ours, width 8")
-"""For nodes, the search that begins by default, and the one that follows where that has failed: everywhere."""
-VARIANTS = (*HISTORY, *WIDTHS, *USES)
+REFINED = ("ours, never refined", "ours, always refined")
+"""For nodes, no ranking refined, and all, where by default those are for which the search has failed."""
+VARIANTS = (*HISTORY, *REFINED, *USES)
 """Not ranked by characterisation."""
 LEVELS = {"nodes": NODE_DATASETS, "motifs": MOTIF_DATASETS, "graphs": GRAPH_DATASETS}
 _DIGITS = 4

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gragr_explain.cli._nodes import parse_nodes
-from gragr_explain.cli._options import LanguageModel, SearchEdges, SearchWidth, Trained
+from gragr_explain.cli._options import LanguageModel, Refine, SearchEdges, Trained
 from gragr_explain.cli._terminal import print_explanation, show_progress
 
 
@@ -20,7 +20,7 @@ def explain(
     top: Annotated[int, typer.Option(min=1, help="How many edges and features to show.")] = 8,
     llm: LanguageModel = None,
     search_edges: SearchEdges = 10,
-    search_width: SearchWidth = None,
+    refine: Refine = None,
 ) -> None:
     """Explain the predictions of a few nodes, in the terminal.
 
@@ -32,7 +32,7 @@ def explain(
     Examples:
         gragr-explain explain out 17
         gragr-explain explain out 17 42 100-103 --top 3
-        gragr-explain explain out 17 --search-width 8
+        gragr-explain explain out 17 --refine
         gragr-explain explain out 17 --llm path/to/a/language-model
     """
     from gragr_explain.checkpoint import load_checkpoint
@@ -43,7 +43,7 @@ def explain(
     checkpoint = load_checkpoint(folder)
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, search_width)
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, refine)
     explanations = explain_many(
         explainer, dataset.data, index, top_edges=top, top_features=top, progress=show_progress()
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gragr_explain.cli._nodes import parse_nodes
-from gragr_explain.cli._options import LanguageModel, SearchEdges, SearchWidth, Trained
+from gragr_explain.cli._options import LanguageModel, Refine, SearchEdges, Trained
 from gragr_explain.cli._terminal import console, show_progress
 
 
@@ -41,7 +41,7 @@ def export(
     cards: Annotated[int, typer.Option(min=0, help="How many nodes the page shows in detail.")] = 24,
     llm: LanguageModel = None,
     search_edges: SearchEdges = 10,
-    search_width: SearchWidth = None,
+    refine: Refine = None,
     shard_size: Annotated[int, typer.Option(min=1, help="How many nodes a Parquet shard holds.")] = 4096,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     workers: Annotated[
@@ -88,14 +88,14 @@ def export(
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = None if nodes is None else parse_nodes(nodes, dataset.data.x.size(0))
     place = folder / "report" if out is None else out
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, search_width)
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, refine)
     task = explainer, dataset.data, place, index
     options: dict[str, Any] = {"shard_size": shard_size, "overwrite": overwrite, "progress": show_progress()}
     if workers is None:
         written = stream_export(*task, **options)
     else:
         where = llm if llm is None or not Path(llm).exists() else str(Path(llm).resolve())
-        load = Loader(folder.resolve(), where, search_edges, search_width)
+        load = Loader(folder.resolve(), where, search_edges, refine)
         written = export_on_ray(*task, load=load, workers=workers, address=address, **options)
     console.print(f"{written.manifest.num_nodes:,} nodes explained:")
     paths = {"parquet": written.table}

@@ -33,12 +33,12 @@ SearchEdges: TypeAlias = Annotated[
     typer.Option(min=0, help="How many supporting edges to search for; 0 takes the gradients as they are, faster."),
 ]
 
-SearchWidth: TypeAlias = Annotated[
-    int | None,
+Refine: TypeAlias = Annotated[
+    bool | None,
     typer.Option(
-        min=1,
-        help="How many sets of edges the search follows everywhere; 1 is fastest. By default one, and eight where that "
-        "has failed.",
+        "--refine/--no-refine",
+        help="Whether what the search finds is refined everywhere, or nowhere, which is faster. By default it is where "
+        "the search has failed.",
         show_default=False,
     ),
 ]

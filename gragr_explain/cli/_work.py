@@ -41,24 +41,24 @@ class Loader:
         folder: The folder that the model was saved in.
         llm: The language model that writes rationales, where one is named.
         search_edges: How many supporting edges to search for.
-        search_width: How many sets of them the search follows.
+        refine: Whether what is found is refined.
     """
 
     folder: Path
     llm: str | None
     search_edges: int
-    search_width: int | None
+    refine: bool | None
 
     def __call__(self) -> tuple[Explainer, Data]:
         """The explainer and the graph."""
         checkpoint = load_checkpoint(self.folder)
         dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
-        search = self.search_edges, self.search_width
+        search = self.search_edges, self.refine
         return make_explainer(checkpoint.trained, dataset, make_writer(self.llm), *search), dataset.data
 
 
 def make_explainer(
-    trained: GraGR, dataset: GraphDataset, writer: Writer, search_edges: int = 10, search_width: int | None = None
+    trained: GraGR, dataset: GraphDataset, writer: Writer, search_edges: int = 10, refine: bool | None = None
 ) -> Explainer:
     """An explainer of a model's predictions for the nodes of a data set."""
     if trained.model.in_channels != dataset.data.num_features:
@@ -73,7 +73,7 @@ def make_explainer(
             class_names=dataset.class_names,
             feature_names=dataset.feature_names,
             search_edges=search_edges,
-            search_width=search_width,
+            refine=refine,
         ),
         explanation_type="model",
         node_mask_type="attributes",

@@ -27,7 +27,7 @@ from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._notebook import explanation_html
 from gragr_explain.explain._objective import support
-from gragr_explain.explain._search import search
+from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
@@ -39,7 +39,6 @@ from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Write
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
 _OF_A_PASS = 64 * 2**20  # on a CPU: larger tensors come from the system, page by page, each time anew
-_WIDTH = 8
 
 
 class GradientExplanation(Explanation):
@@ -117,12 +116,13 @@ class GradientContextExplainer(ExplainerAlgorithm):
             ``False`` explains without it.
         evidence: Whether the edge mask shows what ``"supports"`` the output or what the model ``"uses"``.
         search_edges: How many supporting edges to search for; 0 takes the gradients as they are, several times faster.
-        search_width: How many sets of edges the search follows, at most; fewer in graphs of more than 1,024 edges. By
-            default 8 for graphs, of which a model takes several in a pass. For nodes and links it follows one, which is
-            many times faster, and then 8 only where gradients misled it or led to little, in computation graphs of up
-            to 64 edges: seldom with GCN and GAT on citation graphs, sometimes with GIN, mostly where motifs were
-            learned. 1 is greedy everywhere, 8 nowhere. With several sets, all edges of up to 64 are tried, so that
-            ``history_weight`` does not matter there.
+        refine: Whether the ranking that the search finds edge by edge is refined: compared with one that is cut down
+            from all edges, and improved by moves of single edges, in up to 1,024 edges; in a time that grows with the
+            square of ``search_edges``. By default that of graphs is. Those of nodes and links are, which takes many
+            times longer, only where gradients misled the search or led to little, in up to 64 edges: those of a
+            node's computation graph, or of the whole graph of links. That is seldom with GCN and GAT on citation
+            graphs, sometimes with GIN, mostly where motifs were learned. By default nothing is refined for models of
+            which no copies can be explained in one pass.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
@@ -135,10 +135,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
         node_names: Names of the nodes, for rationales. A name that several nodes have gets the node's number.
 
     Raises:
-        InvalidTypeError: If ``history`` is no history, ``train_data`` no graph, names are no sequence, or
-            ``writer`` cannot be called.
-        InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` below 0, ``search_width``
-            below 1, or ``evidence`` or ``scope`` unknown.
+        InvalidTypeError: If ``history`` is no history, ``refine`` no bool, ``train_data`` no graph, names are no
+            sequence, or ``writer`` cannot be called.
+        InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` below 0, or ``evidence``
+            or ``scope`` unknown.
 
     Example:
         >>> from torch_geometric.explain import Explainer
@@ -163,7 +163,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         *,
         evidence: str = "supports",
         search_edges: int = 10,
-        search_width: int | None = None,
+        refine: bool | None = None,
         history_weight: float = 0.1,
         train_data: Data | None = None,
         scope: str = "ego",
@@ -178,7 +178,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if evidence not in EVIDENCE:
             raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
         check_number("search_edges", search_edges, whole=True, least=0)
-        check_number("search_width", search_width, whole=True, least=1, optional=True)
+        check_type("refine", refine, bool, optional=True)
         check_number("history_weight", history_weight, within="[0, 1]")
         check_type("train_data", train_data, Data, optional=True)
         if writer is not None and not callable(writer):
@@ -191,7 +191,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self.history = history
         self.evidence = evidence
         self.search_edges = search_edges
-        self.search_width = search_width
+        self.refine = refine
         self.history_weight = history_weight
         self.train_data = train_data
         self.scope = scope
@@ -395,9 +395,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
             magnitude = usage(trials) if factor is None else usage(trials) * factor
             return use_mask(magnitude, message_edges(trials.model, trials.union.edge_index), trials.edge_part)
         classes = self.model_config.mode != ModelMode.regression
-        width = self.search_width or (_WIDTH if trials.copies else 1)
-        greedy_first = self.search_width is None and self.model_config.task_level != ModelTaskLevel.graph
-        return search(trials, factor, classes=classes, length=self.search_edges, width=width, greedy_first=greedy_first)
+        return search(trials, factor, classes=classes, length=self.search_edges, where=self._refined(trials))
+
+    def _refined(self, trials: UnionTrials) -> Where:
+        """Which rankings are refined: by default none where a model takes no copies, which would take long."""
+        if self.refine is not None:
+            return Where.EVERYWHERE if self.refine else Where.NOWHERE
+        if not trials.copies:
+            return Where.NOWHERE
+        return Where.EVERYWHERE if self.model_config.task_level == ModelTaskLevel.graph else Where.FAILED
 
     def supporting(self, mask: Tensor, evidence: Tensor) -> Tensor:
         """What of a mask speaks for the outputs, and may be said to: all of it, unless it shows what is used.

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import Enum, auto
+
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._beam import beam_search
 from gragr_explain.explain._greedy import greedy_search
-from gragr_explain.explain._worth import Trials
+from gragr_explain.explain._refine import refine
+from gragr_explain.explain._worth import Ranking, Trials
 
+_MOST = 64
+"""How many edges of a part are tried for each place of its ranking, at most,"""
 _MESSAGES = 8192
-"""How many messages the sets that are followed may send; those that a step tries, 4 or more times as many."""
-_SMALL = 64
-"""The most edges that are searched again where that has failed: of these, a step tries all with each set."""
+"""and as many as send so many messages together; gradients choose them;"""
+_FEWEST = 10
+"""but so many beside those of a ranking as long as all are, at least."""
+_LARGEST = 1024
+"""The edges of the largest parts in which rankings are refined."""
+
+
+class Where(Enum):
+    """Which rankings are refined."""
+
+    NOWHERE = auto()
+    FAILED = auto()
+    EVERYWHERE = auto()
 
 
 def search(
@@ -21,31 +36,26 @@ def search(
     *,
     classes: bool = True,
     length: int = 10,
-    width: int = 1,
-    greedy_first: bool = False,
+    where: Where = Where.NOWHERE,
 ) -> Tensor:
     r"""Rank the edges that predictions need and that suffice for them.
 
     A set of edges is good in so far as the probability is low without it and high with nothing else, which GraphFramEx
-    (Amara et al., 2022) scores as fidelity+ and fidelity-. For each prediction, the search maximises
+    (Amara et al., 2022) scores as fidelity+ and fidelity-:
 
-    .. math:: J(S) = \tfrac34 \, p(S) - p(E \setminus S)
+    .. math:: J(S) = p(S) - p(E \setminus S)
 
-    one edge after another: greedily, with one set of edges, or as a beam search, with several. As parts grow, the beam
-    becomes narrower.
-
-    As long as gradients foretell what happens when edges are added, as they mostly do on citation graphs, a greedy
-    search is fast, and a beam search finds little more. Where they mislead, as they mostly do for models that have
-    learned motifs, it finds much more. With ``greedy_first``, it begins where the greedy search has failed.
+    A greedy search adds one edge after another. As long as gradients foretell what happens then, as they mostly do on
+    citation graphs, it is fast and leaves little to find. Where they mislead, as they mostly do for models that have
+    learned motifs, it leaves much, and its ranking is refined.
 
     Args:
         trials: The predictions.
         factor: What the gradients of edges are multiplied with, ``[num_edges]``.
         classes: Whether scores are log-odds; otherwise :math:`p` is the score itself.
         length: How many edges to choose for each prediction, at most.
-        width: How many sets of edges to follow, at most.
-        greedy_first: Whether to follow one set at first, and several only where that has failed, in parts of up to 64
-            edges.
+        where: Which rankings to refine: none; those where the greedy search has failed, in parts of up to 64 edges; or
+            those of all parts of up to 1,024 edges, of which fewer are tried in larger parts.
 
     Returns:
         A mask in ``[0, 1]``, ``[num_edges]``: the chosen edges in their order, from 1 in equal steps down to above 0.9;
@@ -53,23 +63,31 @@ def search(
     """
     part = trials.edge_part
     size = torch.bincount(part, minlength=trials.num_parts)
-    room = 2 ** torch.ceil(torch.log2(size.clamp(min=1).double())).long()  # parts of like size are searched together
-    most = 0 if width == 1 else _SMALL if greedy_first else _MESSAGES // 2
-    wide = (size > 0) & (room <= most)
-    narrow = (size > 0) if greedy_first else (size > 0) & ~wide
-    mask = torch.zeros(part.shape, dtype=trials.dtype, device=part.device)
-    factor = torch.ones_like(mask) if factor is None else factor
-    if bool(narrow.any()):
-        edges, some = _some(trials, narrow)
-        mask[edges], has_failed = greedy_search(some, factor[edges], classes=classes, length=length)
-        wide[narrow] &= has_failed
-    for edges_each in room[wide].unique().tolist():
-        edges, some = _some(trials, wide & (room == edges_each))
-        sets, tries = min(width, _MESSAGES // edges_each), max(_MESSAGES // (2 * edges_each), 4)
-        mask[edges] = beam_search(some, factor[edges], classes=classes, length=length, width=sets, tries=tries)
-    return mask
+    if not part.numel():
+        return torch.zeros(0, dtype=trials.dtype, device=part.device)
+    factor = torch.ones_like(part, dtype=trials.dtype) if factor is None else factor
+    found, has_failed = greedy_search(trials, factor, classes=classes, length=length)
+    room = 2 ** torch.ceil(torch.log2(size.clamp(min=1).double())).long()  # parts of like size are refined together
+    if where is Where.FAILED:
+        again = has_failed & (room <= _MOST)
+    else:
+        again = (size > 0) & (room <= _LARGEST) & (where is Where.EVERYWHERE)
+    for edges_each in room[again].unique().tolist():
+        parts = (again & (room == edges_each)).nonzero().view(-1)
+        edges = torch.isin(part, parts).nonzero().view(-1)
+        shortlist = max(length + _FEWEST, min(_MESSAGES // edges_each, _MOST))
+        refined = refine(
+            trials.only(parts), factor[edges], found.place[edges], classes=classes, length=length, shortlist=shortlist
+        )
+        found = _with(found, edges, parts, refined)
+    return found.mask(part, length)
 
 
-def _some(trials: Trials, parts: Tensor) -> tuple[Tensor, Trials]:
-    """The edges of some parts, a mask ``[num_parts]``, and their predictions."""
-    return parts[trials.edge_part].nonzero().view(-1), trials.only(parts.nonzero().view(-1))
+def _with(found: Ranking, edges: Tensor, parts: Tensor, refined: Ranking) -> Ranking:
+    """Rankings with those of some parts in their stead."""
+    return replace(
+        found,
+        place=found.place.index_copy(0, edges, refined.place),
+        length=found.length.index_copy(0, parts, refined.length),
+        rest=found.rest.index_copy(0, edges, refined.rest),
+    )

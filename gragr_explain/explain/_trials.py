@@ -25,7 +25,7 @@ class UnionTrials:
         config: What the model returns.
         explanation_type: Whether the model's prediction or a phenomenon is explained.
         at_once: How many masks a pass takes.
-        copies: Whether a pass can take several; a wide search takes long where it cannot.
+        copies: Whether a pass can take several; refining a ranking takes long where it cannot.
     """
 
     model: nn.Module
@@ -56,10 +56,16 @@ class UnionTrials:
         """The model's outputs under masks ``[num_masks, num_edges]``, mask by mask, ``[num_masks * num_parts, *]``."""
         found = []
         for some in masks.split(self.at_once):
-            if len(some) not in self._copies:
-                self._copies[len(some)] = self.union.copies(len(some))
-            found.append(self._copies[len(some)].run(self.model, some.reshape(-1)))
+            found.append(self._copied(len(some)).run(self.model, some.reshape(-1)))
         return torch.cat(found)
+
+    def _copied(self, count: int) -> Computation:
+        """So many copies of the graphs; those of a whole pass are kept, and those last asked for beside them."""
+        if count not in self._copies:
+            for other in [size for size in self._copies if size != self.at_once]:
+                del self._copies[other]
+            self._copies[count] = self.union.copies(count)
+        return self._copies[count]
 
     def scores(self, masks: Tensor) -> Tensor:
         """How strongly each prediction stands under masks ``[num_masks, num_edges]``, ``[num_masks, num_parts]``."""
@@ -67,7 +73,11 @@ class UnionTrials:
         return strength(self.outputs(masks), target, self.config, self.explanation_type).view(len(masks), -1)
 
     def only(self, parts: Tensor) -> UnionTrials:
-        """Some of the predictions, ``[num_kept]`` in ascending order."""
+        """Some of the predictions, ``[num_kept]`` in ascending order. Of a smaller union, a pass takes more copies."""
         if parts.numel() == self.num_parts:
             return self
-        return replace(self, union=self.union.only(parts), target=self.target[parts])
+        union = self.union.only(parts)
+        sizes = [(each.x.size(0), each.x.size(0) + each.num_edges) for each in (self.union, union)]
+        smaller = min(before / max(now, 1) for before, now in zip(*sizes, strict=True))
+        at_once = int(self.at_once * smaller) if self.copies else 1
+        return replace(self, union=union, target=self.target[parts], at_once=at_once)

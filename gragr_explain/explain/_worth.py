@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 
 SUFFICIENCY = 0.75
-"""How much it counts that edges suffice, beside 1 for their being needed (chosen on validation nodes and graphs)."""
+"""How much it counts, as long as sets of edges grow, that they suffice, beside 1 for their being needed (chosen on
+validation nodes): small sets suffice for little."""
+
+NO_ANSWER = -1e9
+"""What a set of edges is worth for which a model's answer is no number."""
 
 _CHOSEN, _BELOW_HALF = 0.1, 0.49  # of masks: how far the chosen edges are apart, and the strongest of the others
+_BY_SCORE = 1e-3  # how much the logarithm of a score counts beside a probability, which hardly changes near 0 and 1
 _ROUNDING = 1e-4  # promises that differ by less, beside the largest of a part, are the same: the first edge goes first
 
 
@@ -54,8 +59,30 @@ def values(trials: Trials, kept: Tensor, classes: bool) -> tuple[Tensor, Tensor]
         The worth of each set to each part, ``[num_sets, num_parts]``, and the same in scores, which tell apart what
         probabilities near 0 or 1 do not.
     """
+    return _judged(_scores(trials, kept), classes, SUFFICIENCY)
+
+
+@torch.no_grad()
+def fine_values(trials: Trials, kept: Tensor, classes: bool) -> Tensor:
+    r"""What sets of edges are worth, :math:`J(S) = p(S) - p(E \setminus S)`, ``[num_sets, num_parts]``.
+
+    With a little of the score, which tells apart what probabilities near 0 or 1 do not; and
+    :data:`NO_ANSWER`, where a model's answer is no number.
+
+    Args:
+        trials: The predictions.
+        kept: The sets, ``[num_sets, num_edges]``.
+        classes: Whether scores are log-odds; otherwise :math:`p` is the score itself.
+    """
+    worth, score = _judged(_scores(trials, kept), classes, 1)
+    worth = worth + _BY_SCORE * score.sign() * score.abs().log1p()
+    return worth.where(worth.isfinite(), NO_ANSWER)
+
+
+def _scores(trials: Trials, kept: Tensor) -> Tensor:
+    """The scores of sets, and then of all but them."""
     masks = kept.to(trials.dtype)
-    return _judged(trials.scores(torch.cat([masks, 1 - masks])), classes)
+    return trials.scores(torch.cat([masks, 1 - masks]))
 
 
 @dataclass(frozen=True)
@@ -96,17 +123,17 @@ def look(trials: Trials, kept: Tensor, classes: bool) -> Seen:
         seen.append(scores.detach())
         promise.append(SUFFICIENCY * gradients[: len(some)] + gradients[len(some) :])
     on, off = (torch.cat(each) for each in zip(*(scores.chunk(2) for scores in seen), strict=True))
-    worth, height = _judged(torch.cat([on, off]), classes)
-    return Seen(worth, height, _judged(torch.cat([off, on]), classes)[0], torch.cat(promise))
+    worth, height = _judged(torch.cat([on, off]), classes, SUFFICIENCY)
+    return Seen(worth, height, _judged(torch.cat([off, on]), classes, SUFFICIENCY)[0], torch.cat(promise))
 
 
-def _judged(scores: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
+def _judged(scores: Tensor, classes: bool, sufficiency: float) -> tuple[Tensor, Tensor]:
     """The worth of sets and the same in scores, from the scores of the sets and then of all but them."""
     on, off = scores.chunk(2)
-    height = (SUFFICIENCY * on - off).double()
+    height = (sufficiency * on - off).double()
     if classes:
         on, off = on.sigmoid(), off.sigmoid()
-    return (SUFFICIENCY * on - off).double(), height
+    return (sufficiency * on - off).double(), height
 
 
 def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
@@ -122,23 +149,34 @@ def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
     return found
 
 
-def ranking_mask(place: Tensor, part: Tensor, length: Tensor, rest: Tensor, most: int) -> Tensor:
-    """A mask in ``[0, 1]`` that ranks edges, ``[num_edges]``.
+@dataclass(frozen=True)
+class Ranking:
+    """Which edges of each part were chosen, in which order.
 
-    As factors of messages, such masks are also those that predictions need and that suffice for them: a chosen edge
-    counts nearly whole, since a prediction needs all of them.
-
-    Args:
+    Attributes:
         place: The place at which each edge was chosen, from 1, or 0, ``[num_edges]``.
-        part: The part that each edge belongs to, ``[num_edges]``.
-        length: How many of the chosen edges of each part count, ``[num_parts]``: from 1 in equal steps down to above
-            0.9.
-        rest: What is promised of the other edges, not negative, ``[num_edges]``: by its square root, below 0.5.
-        most: How many edges a part may have chosen.
+        length: How many of the chosen edges of each part count, ``[num_parts]``.
+        rest: What is promised of the other edges, not negative, ``[num_edges]``.
     """
-    num_parts, length = length.numel(), length[part]
-    rest = torch.where(length == most, rest, 0)
-    strongest = rest.new_zeros(num_parts).scatter_reduce_(0, part, rest, "amax")[part]
-    rest = torch.where(strongest > 0, (rest / strongest).sqrt(), 0) * _BELOW_HALF
-    order = 1 - _CHOSEN * (place - 1) / length.clamp(min=1)
-    return torch.where((place > 0) & (place <= length), order.to(rest.dtype), rest)
+
+    place: Tensor
+    length: Tensor
+    rest: Tensor
+
+    def mask(self, part: Tensor, most: int) -> Tensor:
+        """A mask in ``[0, 1]`` that ranks edges, ``[num_edges]``.
+
+        As factors of messages, such masks are also those that predictions need and that suffice for them: a chosen edge
+        counts nearly whole, from 1 in equal steps down to above 0.9, since a prediction needs all of them. What is
+        promised of the others counts by its square root, below 0.5.
+
+        Args:
+            part: The part that each edge belongs to, ``[num_edges]``.
+            most: How many edges a part may have chosen; only where all of these count, others do, too.
+        """
+        num_parts, length = self.length.numel(), self.length[part]
+        rest = torch.where(length == most, self.rest, 0)
+        strongest = rest.new_zeros(num_parts).scatter_reduce_(0, part, rest, "amax")[part]
+        rest = torch.where(strongest > 0, (rest / strongest).sqrt(), 0) * _BELOW_HALF
+        order = 1 - _CHOSEN * (self.place - 1) / length.clamp(min=1)
+        return torch.where((self.place > 0) & (self.place <= length), order.to(rest.dtype), rest)

@@ -55,7 +55,7 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
         "node_mask_type": str(getattr(explainer.node_mask_type, "value", None)),
         "evidence": algorithm.evidence,
         "search_edges": algorithm.search_edges,
-        "search_width": algorithm.search_width,
+        "refine": algorithm.refine,
         "history_weight": algorithm.history_weight,
         "scope": algorithm.scope,
         "class_names": _names(algorithm.class_names),

@@ -163,3 +163,18 @@ def test_copies_of_an_edge_are_attended_to_like_one(gcn, graph):
     once = explainer.algorithm.context(gcn, graph.x, graph.edge_index, target=target).attention
     both = explainer.algorithm.context(gcn, graph.x, twice, target=target).attention
     torch.testing.assert_close(both, torch.cat([once, once]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_history_of_another_precision_than_the_model(dtype, graph):
+    torch.manual_seed(0)
+    graph.x, graph.y, graph.train_mask = graph.x.double(), torch.arange(10) % 3, torch.arange(10) < 6
+    recorded = GraGR(GCN(graph.num_features, 8, num_layers=2, out_channels=3).double()).fit(
+        graph, epochs=5, progress=False
+    )
+    algorithm = GradientContextExplainer(recorded.history, refine=True, search_edges=3)
+    model, x = recorded.model.to(dtype), graph.x.to(dtype)
+    explanation = explainer_for(model, algorithm)(x, graph.edge_index, index=1)
+    assert explanation.edge_mask.dtype == dtype
+    assert explanation.psi_source == "self"
+    assert (explanation.edge_mask > 0.5).any()

@@ -69,17 +69,17 @@ def test_searched_edges_are_better_than_those_of_the_gradients(backbone, graph):
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
-def test_a_wider_search_finds_better_edges(backbone, graph):
-    worth = {1: [], 8: []}
+def test_refining_finds_better_edges(backbone, graph):
+    worth = {False: [], True: []}
     for seed in range(3):
         model = trained(backbone, graph, seed)
-        for width, found in worth.items():
-            explain = explainer_for(model, GradientContextExplainer(search_width=width))
+        for refine, found in worth.items():
+            explain = explainer_for(model, GradientContextExplainer(refine=refine))
             for node in range(graph.num_nodes):
                 mask = explain(graph.x, graph.edge_index, index=node).edge_mask
                 found.append(value(model, graph, node, mask > 0.5))
-    assert sum(worth[8]) > sum(worth[1])
-    assert min(wide - narrow for wide, narrow in zip(worth[8], worth[1], strict=True)) > -0.01
+    assert sum(worth[True]) > sum(worth[False])
+    assert min(after - before for after, before in zip(worth[True], worth[False], strict=True)) > -0.01
 
 
 @pytest.mark.parametrize("search_edges", [1, 3])
@@ -165,8 +165,7 @@ def test_several_outputs_at_once_are_explained_by_gradients(gcn, graph):
         ({"search_edges": -1}, InvalidArgumentError, "expected search_edges of at least 0, got -1"),
         ({"search_edges": 1.5}, InvalidTypeError, "expected search_edges as an integer, got 1.5"),
         ({"search_edges": True}, InvalidTypeError, "expected search_edges as an integer, got True"),
-        ({"search_width": 0}, InvalidArgumentError, "expected search_width of at least 1, got 0"),
-        ({"search_width": 2.0}, InvalidTypeError, "expected search_width as an integer, got 2.0"),
+        ({"refine": 1}, InvalidTypeError, "expected refine as a bool, got int"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

@@ -23,7 +23,7 @@ from torch_geometric.utils import to_dense_batch
 
 from gragr_explain import GradientContextExplainer, GraphExplanations, explain_many
 from gragr_explain.explain import _explainer, _many_graphs
-from gragr_explain.explain._search import search
+from gragr_explain.explain._search import Where, search
 from gragr_explain.history import message_edges
 from gragr_explain.rationale import Rationale
 
@@ -424,19 +424,19 @@ class Alone(Pooled):
 @pytest.mark.parametrize(
     ("model", "level", "options", "expected"),
     [
-        (Pooled(), "graph", {}, (8, False)),
-        (Pooled(), "graph", {"search_width": 3}, (3, False)),
-        (Alone(), "graph", {}, (1, False)),
-        (Alone(), "graph", {"search_width": 3}, (3, False)),
-        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, (8, True)),
-        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"search_width": 3}, (3, False)),
+        (Pooled(), "graph", {}, Where.EVERYWHERE),
+        (Pooled(), "graph", {"refine": False}, Where.NOWHERE),
+        (Alone(), "graph", {}, Where.NOWHERE),
+        (Alone(), "graph", {"refine": True}, Where.EVERYWHERE),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, Where.FAILED),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"refine": True}, Where.EVERYWHERE),
     ],
 )
-def test_how_wide_a_search_is(model, level, options, expected, monkeypatch):
+def test_which_rankings_are_refined(model, level, options, expected, monkeypatch):
     seen = []
 
     def noted(*arguments, **named):
-        seen.append((named["width"], named["greedy_first"]))
+        seen.append(named["where"])
         return search(*arguments, **named)
 
     monkeypatch.setattr(_explainer, "search", noted)

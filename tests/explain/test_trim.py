@@ -254,3 +254,26 @@ def test_explanations_are_those_on_everything(name, monkeypatch):
     whole = explain_many(explainer, data, progress=False)
     assert [[edge[:2] for edge in row] for row in trimmed.edges] == [[edge[:2] for edge in row] for row in whole.edges]
     assert trimmed.rationales == whole.rationales
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_of_fewer_graphs_a_pass_takes_more_copies(name):
+    torch.manual_seed(0)
+    model, data = MODELS[name]().double().eval(), graph_of(1, 14, 40)
+    part = parts_of(model, data, torch.arange(14), **arguments_of(name, data))[0]
+    target = torch.zeros(14, dtype=torch.long)
+    trials = UnionTrials(model, part.union, target, CONFIG, ExplanationType.model, at_once=5)
+    some = trials.only(torch.tensor([2, 7]))
+    assert some.at_once >= 5
+    before, now = ((union.x.size(0), union.num_edges) for union in (part.union, some.union))
+    assert some.at_once * now[0] <= 5 * before[0]
+    assert some.at_once * sum(now) <= 5 * sum(before)
+    assert replace(trials, copies=False, at_once=1).only(torch.tensor([2])).at_once == 1
+
+    masks = torch.rand(23, some.union.num_edges, dtype=torch.double)
+    found = [replace(some, at_once=size).scores(masks) for size in (1, 5, some.at_once)]
+    for each in found:
+        torch.testing.assert_close(each, found[0])
+    for count in (23, 4, 9, 5, 2):
+        trials.scores(masks.new_ones(count, part.union.num_edges))
+        assert len(trials._copies) <= 2

@@ -99,7 +99,7 @@ def changed(data, name, place, value):
         ("nodes", {}, {}, {"index": [*range(39), 39][::-1]}),
         ("nodes", {}, {}, {"index": range(39)}),
         ("search edges", {"search_edges": 3}, {}, {}),
-        ("search width", {"search_width": 2}, {}, {}),
+        ("refine", {"refine": True}, {}, {}),
         ("class names", {"class_names": ["a", "b", "c"]}, {}, {}),
         ("top features", {}, {}, {"top_features": 3}),
         ("shard size", {}, {}, {"shard_size": 15}),
