@@ -1,7 +1,8 @@
 """The best explanation there is: the few edges that keep a prediction alone, and without which it falls.
 
 No method can find a subset of edges for which p(target | only these) - p(target | all but these) is larger, so that
-what a method reaches is a share of the best. Found by beam search, then swaps, not proven: a lower bound of the best.
+what a method reaches is a share of the best. Found by beam searches, up from no edge and down from all, then swaps, not
+proven: a lower bound of the best.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _FIRST_WEIGHTS = {  # what multiplies the features, before or after their sum ov
 
 def ceiling_jobs(cases: Sequence[Job]) -> list[Job]:
     """One search for each case."""
-    search_settings = {"sizes": list(SIZES), "most_edges": MOST_EDGES, "width": _WIDTH}
+    search_settings = {"sizes": list(SIZES), "most_edges": MOST_EDGES, "width": _WIDTH, "down": True}
     return [{**case, "part": "ceiling", "settings": {"case": case["settings"], **search_settings}} for case in cases]
 
 
@@ -97,13 +98,13 @@ def ceiling(case: Problem, instance: Instance, target: int, sizes: Sequence[int]
 def search(
     score: Callable[[Tensor], Tensor], num_edges: int, sizes: Sequence[int], slopes: Tensor
 ) -> dict[int, Tensor]:
-    """The best subsets of limited size, by beam search and then swaps, drops and additions of edges until none helps.
+    """The best subsets of limited size, by beam searches and then swaps, drops and additions of edges until none helps.
 
     Args:
         score: From subsets of shape ``[num_subsets, num_edges]`` to a number each.
         num_edges: The number of edges to choose from.
         sizes: How many of them a subset may have at most.
-        slopes: What subsets beside the beam's are started from: for each row, the edges where it is largest,
+        slopes: What subsets beside the beams' are started from: for each row, the edges where it is largest,
             ``[num_starts, num_edges]``.
 
     Returns:
@@ -116,30 +117,38 @@ def search(
     """
     if num_edges == 0:
         return {size: torch.zeros(0, dtype=torch.bool) for size in sizes}
-    beam = torch.zeros(1, num_edges, dtype=torch.bool)
-    starts: dict[int, Tensor] = {}
-    for size in range(1, min(max(sizes), num_edges) + 1):
-        children = _with_one_more(beam)
-        beam = children[score(children).argsort(descending=True, stable=True)[:_WIDTH]]
-        starts[size] = beam[:2]
+    none = torch.zeros(1, num_edges, dtype=torch.bool)
+    most = min(max(sizes), num_edges)
+    beams = [_beam(score, none, range(1, most + 1)), _beam(score, ~none, range(num_edges, 0, -1))]
     best: dict[int, Tensor] = {}
-    smaller = torch.zeros(1, num_edges, dtype=torch.bool)
+    smaller = none
     for size in sorted(sizes):
         count = min(size, num_edges)
         chosen = torch.zeros(len(slopes), num_edges, dtype=torch.bool)
         chosen.scatter_(1, slopes.topk(count).indices, True)
-        from_beam = starts[count] if count else smaller
-        ends = [_climb(score, start, count) for start in torch.cat([from_beam, chosen, smaller]).unique(dim=0)]
+        starts = torch.cat([*(beam[count] for beam in beams if count), chosen, smaller]).unique(dim=0)
+        ends = [_climb(score, start, count) for start in starts]
         best[size] = max(ends, key=lambda end: end[1])[0]
         smaller = best[size].unsqueeze(0)
     return best
 
 
-def _with_one_more(subsets: Tensor) -> Tensor:
-    """All subsets with one edge more than one of these, each once."""
-    row, edge = (~subsets).nonzero().unbind(1)
+def _beam(score: Callable[[Tensor], Tensor], start: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
+    """The two best subsets of each size that a beam search meets that adds or removes one edge after another."""
+    beam, found = start, {}
+    for size in sizes:
+        if size != int(beam[0].sum()):
+            children = _one_further(beam, grows=size > int(beam[0].sum()))
+            beam = children[score(children).argsort(descending=True, stable=True)[:_WIDTH]]
+        found[size] = beam[:2]
+    return found
+
+
+def _one_further(subsets: Tensor, grows: bool) -> Tensor:
+    """All subsets with one edge more, or one less, than one of these, each once."""
+    row, edge = (subsets ^ grows).nonzero().unbind(1)
     children = subsets[row]
-    children[torch.arange(len(row)), edge] = True
+    children[torch.arange(len(row)), edge] = grows
     return children.unique(dim=0)
 
 
