@@ -31,7 +31,7 @@ from torch_geometric.explain import (
 from tqdm import tqdm
 
 from benchmarks._page import _markdown, save_figure, spread, write_page
-from benchmarks.fidelity._cases import problem
+from benchmarks.fidelity._cases import BACKBONES, problem
 from benchmarks.fidelity._explainers import SHAPLEY_SAMPLES, explainer_of
 from benchmarks.fidelity._instance import Problem
 from benchmarks.psi import extra_memory
@@ -88,6 +88,8 @@ METHODS: dict[str, Method] = {
     "GraphMaskExplainer": Method(lambda layers: GraphMaskExplainer(layers, log=False), nodes=1, features=True),
 }
 GOALS = {"GNNExplainer": 1000, "Saliency": 20}
+FEW = 100
+"""Of how many nodes all rankings are refined, which takes long."""
 
 
 class Asked:
@@ -175,6 +177,41 @@ def measure(case: Problem, repeats: int) -> tuple[pd.DataFrame, float]:
     table["memory"] = table.explainer.map(memory)
     table["ratio"] = table.seconds / table.repeat.map(table[table.explainer == BATCH].set_index("repeat").seconds)
     return table, trained["PGExplainer"].training_seconds
+
+
+def refinement(dataset: str, repeats: int) -> pd.DataFrame:
+    """Milliseconds a node, by model, by how many nodes, and by which rankings are refined; in turn, as all else."""
+    rows = []
+    for backbone in BACKBONES:
+        case = problem(dataset, backbone)
+        (data,) = case.graphs
+        few = torch.randperm(data.num_nodes, generator=torch.Generator().manual_seed(0))[:FEW]
+        for repeat in tqdm(range(repeats), desc=f"{backbone}, with rankings refined or not"):
+            for nodes, refined in (("all", (False, None)), ("few", (False, True))):
+                for refine in refined:
+                    explainer = explainer_of(case, GradientContextExplainer(refine=refine), kind="model", nodes=True)
+                    start = time.perf_counter()
+                    count = len(explain_many(explainer, data, few if nodes == "few" else None, progress=False))
+                    seconds = (time.perf_counter() - start) / count
+                    about = {"backbone": backbone, "nodes": nodes, "refine": str(refine), "repeat": repeat}
+                    rows.append({**about, "ms": 1e3 * seconds})
+    return pd.DataFrame(rows)
+
+
+def refinement_table(found: pd.DataFrame) -> pd.DataFrame:
+    """A row for each model: the time, and how many times as long it is as without refinement."""
+    rows = []
+    for backbone, own in found.groupby("backbone", sort=False):
+        row: dict[str, str] = {"backbone": str(backbone)}
+        for nodes, refine, title in (("all", "None", "by default"), ("few", "True", "everywhere")):
+            without, refined = (
+                own[(own.nodes == nodes) & (own.refine == each)].set_index("repeat").ms for each in ("False", refine)
+            )
+            row[f"{nodes}: nowhere, ms"] = spread(list(without), 2)
+            row[f"{nodes}: {title}, ms"] = spread(list(refined), 2)
+            row[f"{nodes}: {title}, times"] = spread(list(refined / without), 1)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def forward_seconds(case: Problem) -> float:
@@ -265,6 +302,7 @@ def main() -> None:
         passes = SHAPLEY_SAMPLES * case.graphs[0].num_edges
         shapley.append(f"{passes * forward_seconds(case) / 60:.0f} minutes ({backbone})")
     found = pd.concat(tables, ignore_index=True)
+    refined = refinement(options.dataset, options.repeats)
     draw(found)
     by_model = tables_of(found)
     *first, last = by_model
@@ -288,6 +326,11 @@ def main() -> None:
             f"Not in the times: PGExplainer's training on {PG_NODES} nodes, 30 epochs, {' and '.join(training)}. Not "
             f"measured: ShapleyValueSampling, whose {SHAPLEY_SAMPLES} samples are {passes:,} forward passes a node, "
             f"{' and '.join(shapley)} by the time of one pass.",
+            "## What refining costs",
+            "Milliseconds a node in batches, and how many times as long as without refining (`refine=False`): by "
+            "default, where the search has failed, in computation graphs of up to 64 edges, for all nodes; and "
+            f"everywhere (`refine=True`), for {FEW} nodes drawn at random.",
+            _markdown(refinement_table(refined)),
             *(part for name in first for part in (f"## {name}", _markdown(by_model[name]))),
             f"## {last}",
         ],
