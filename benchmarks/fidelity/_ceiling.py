@@ -24,7 +24,7 @@ SIZES = (3, 5, 10)
 MOST_EDGES = 60
 """Instances with more heard edges than these are left out: the search grows with their square."""
 
-_WIDTH = 8
+_UP, _DOWN = 8, 2  # how many subsets the beams follow; down from all edges, there are many more steps
 _LEAST_GAIN = 1e-6
 _NUMBERS_AT_ONCE = 1_000_000
 _FIRST_WEIGHTS = {  # what multiplies the features, before or after their sum over edges
@@ -37,7 +37,7 @@ _FIRST_WEIGHTS = {  # what multiplies the features, before or after their sum ov
 
 def ceiling_jobs(cases: Sequence[Job]) -> list[Job]:
     """One search for each case."""
-    search_settings = {"sizes": list(SIZES), "most_edges": MOST_EDGES, "width": _WIDTH, "down": True}
+    search_settings = {"sizes": list(SIZES), "most_edges": MOST_EDGES, "width": [_UP, _DOWN]}
     return [{**case, "part": "ceiling", "settings": {"case": case["settings"], **search_settings}} for case in cases]
 
 
@@ -119,7 +119,7 @@ def search(
         return {size: torch.zeros(0, dtype=torch.bool) for size in sizes}
     none = torch.zeros(1, num_edges, dtype=torch.bool)
     most = min(max(sizes), num_edges)
-    beams = [_beam(score, none, range(1, most + 1)), _beam(score, ~none, range(num_edges, 0, -1))]
+    beams = [_beam(score, none, range(1, most + 1), _UP), _beam(score, ~none, range(num_edges, 0, -1), _DOWN)]
     best: dict[int, Tensor] = {}
     smaller = none
     for size in sorted(sizes):
@@ -133,13 +133,13 @@ def search(
     return best
 
 
-def _beam(score: Callable[[Tensor], Tensor], start: Tensor, sizes: Sequence[int]) -> dict[int, Tensor]:
+def _beam(score: Callable[[Tensor], Tensor], start: Tensor, sizes: Sequence[int], width: int) -> dict[int, Tensor]:
     """The two best subsets of each size that a beam search meets that adds or removes one edge after another."""
     beam, found = start, {}
     for size in sizes:
         if size != int(beam[0].sum()):
             children = _one_further(beam, grows=size > int(beam[0].sum()))
-            beam = children[score(children).argsort(descending=True, stable=True)[:_WIDTH]]
+            beam = children[score(children).argsort(descending=True, stable=True)[:width]]
         found[size] = beam[:2]
     return found
 
