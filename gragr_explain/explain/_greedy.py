@@ -16,7 +16,7 @@ _SLACK = 0.002  # how far J may fall below its best before edges that gradients 
 # Chosen on validation nodes, of real graphs and of motifs:
 _AMISS = 0.2  # a search goes wrong where what happens is farther than this share from what gradients promised,
 _AMISS_BY = 2  # and than this many log-odds (regression: times what is explained), over all steps;
-_ENOUGH = 0.8  # or where the chosen edges gain less than this share of what all edges do,
+_ENOUGH = 0.7  # or where the chosen edges gain less than this share of what all edges do,
 _AT_STAKE = 0.1  # if that is more than this
 
 
