@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import NO_ANSWER, Trials, fine_values, look, ranks
+from gragr_explain.explain._worth import NO_ANSWER, Trials, fine_values, look, numbers, ranks
 
 _SHARE = 0.1  # of the edges that are left, how many go at once
 
@@ -51,7 +51,7 @@ def _without_each(trials: Trials, alive: Tensor, most: int, classes: bool) -> Te
     """What the edges that are left are worth without each of them, ``[num_edges]``; 0 for the others."""
     edges, part = alive.nonzero().view(-1), trials.edge_part
     number = torch.full_like(part, -1)
-    number[edges] = ranks(torch.zeros_like(edges, dtype=torch.double), part[edges], trials.num_parts)
+    number[edges] = numbers(part[edges], trials.num_parts)
     worth = fine_values(trials, alive & (number != torch.arange(most, device=part.device).unsqueeze(1)), classes)
     worth = worth.masked_fill(worth <= NO_ANSWER, -torch.inf)
     return torch.where(alive, worth[number, part], 0)

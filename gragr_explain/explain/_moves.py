@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import Trials, fine_values
+from gragr_explain.explain._worth import Trials, fine_values, numbers
 
 _GAIN = 1e-3  # by how much a move must raise the sum of what the sets of a ranking are worth
 _SAME = 1e-6  # sums that differ by less are the same: the first move is made, whatever the rounding
@@ -82,10 +82,8 @@ class _State:
         self.trials, self.part, self.classes = trials, trials.edge_part, classes
         self.place, self.last = place.clone(), _last(trials, length)
         chosen = candidates.nonzero().view(-1)
-        chosen = chosen[torch.argsort(self.part[chosen], stable=True)]
-        counts = torch.bincount(self.part[chosen], minlength=trials.num_parts)
-        column = torch.arange(chosen.numel(), device=place.device) - (counts.cumsum(0) - counts)[self.part[chosen]]
-        self.edge = place.new_full((trials.num_parts, int(counts.max()) if counts.numel() else 0), -1)
+        column = numbers(self.part[chosen], trials.num_parts)
+        self.edge = place.new_full((trials.num_parts, int(column.max()) + 1), -1)
         self.edge[self.part[chosen], column] = chosen
         self.nothing = fine_values(trials, torch.zeros_like(candidates).unsqueeze(0), classes)[0]
         self.unit = _unit(trials, classes)

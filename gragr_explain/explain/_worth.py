@@ -149,6 +149,11 @@ def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
     return found
 
 
+def numbers(part: Tensor, num_parts: int) -> Tensor:
+    """The number of each edge among those of its part, from 0, in the order they have, ``[num_edges]``."""
+    return ranks(torch.zeros_like(part, dtype=torch.double), part, num_parts)
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Which edges of each part were chosen, in which order.
