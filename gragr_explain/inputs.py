@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.utils import is_undirected
 
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import (
@@ -62,6 +63,27 @@ def check_data(data: Data) -> None:
             raise InvalidGraphError(
                 f"expected {name} of {data.edge_index.size(1)} edges, got a tensor of shape {list(value.shape)}"
             )
+
+
+def check_undirected(edge_index: Tensor, num_nodes: int, otherwise: str = "") -> None:
+    """Check that a graph has no directions: every edge, as often as it is listed, is listed the other way round.
+
+    Args:
+        edge_index: The edges, ``[2, num_edges]``.
+        num_nodes: The number of nodes.
+        otherwise: What else may be done where it has some, for the error.
+
+    Raises:
+        InvalidGraphError: If it has directions.
+    """
+    if is_undirected(edge_index, num_nodes=num_nodes):
+        return
+    source, target = edge_index
+    alone = int((~torch.isin(source * num_nodes + target, target * num_nodes + source)).sum())
+    got = f"{alone} of {edge_index.size(1)} edges without an edge back" if alone else "edges listed more often one way"
+    raise InvalidGraphError(
+        f"expected an undirected graph, got {got}; apply torch_geometric.transforms.ToUndirected() first{otherwise}"
+    )
 
 
 def check_index(index: Any, size: int, device: torch.device | None = None) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -18,43 +19,54 @@ WIDTH, DEPTH, DROPOUT = 64, 2, 0.5
 GRAFFS = {f"GRAFF, {w}": w for w in MIXINGS}
 PEERS = ("GCN", "GAT", "GraphSAGE", "GCNII", "FAGCN", "LINKX")
 REFERENCE = "MLP (no graph)"
-OPTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "GCN": ("num_layers", (2, 3)),
-    "GAT": ("heads", (1, 8)),
-    "GraphSAGE": ("aggr", ("mean", "max")),
-    "GCNII": ("alpha", (0.1, 0.3, 0.5)),
-    "FAGCN": ("eps", (0.2, 0.3, 0.9)),
-    "LINKX": ("num_layers", (1, 2)),
-    REFERENCE: ("num_layers", (2, 3)),
+OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "GCN": {"num_layers": (2, 3)},
+    "GAT": {"heads": (1, 8)},
+    "GraphSAGE": {"aggr": ("mean", "max")},
+    "GCNII": {"alpha": (0.1, 0.3, 0.5), "num_layers": (2, 3)},
+    "FAGCN": {"eps": (0.2, 0.3, 0.9), "num_layers": (2, 3)},
+    "LINKX": {"num_layers": (1, 2)},
+    REFERENCE: {"num_layers": (2, 3)},
 }
 """What each peer is tuned by beside the weight decay and dropout of features."""
-STEPS: dict[str, tuple[Any, bool]] = {"None": (None, False), "relu": ("relu", False)}
-SETTINGS: dict[str, dict[str, tuple[Any, bool]]] = {
-    **{model: {**STEPS, "heat": ("heat", True)} for model in GRAFFS},
-    "GRAFF, neg-prod": {**STEPS, "features dropped": (None, True)},
-    **{
-        model: {f"{option}{', features dropped' * drops}": (option, drops) for drops in (False, True) for option in own}
-        for model, (_, own) in OPTIONS.items()
-    },
-}
-"""The settings of each model by name: an option, and whether features are dropped.
+FLOW: dict[str, Any] = {"step_size": 0.5, "beta": 1.0}
+HEAT: dict[str, Any] = {"step_size": 1.0, "beta": 0.5, "heat": 0.9}
 
-For GRAFF the option is the non-linearity of its steps, or that they are nearly those of heat flow, which needs a W that
-attracts. With the weight decays, GRAFF has nine settings, and peers have twelve.
+
+def _settings(options: dict[str, tuple[Any, ...]]) -> dict[str, tuple[dict[str, Any], bool]]:
+    """Every combination of the options of a peer, with and without dropout of features."""
+    return {
+        ", ".join([*map(str, values), *["features dropped"] * drops]): (dict(zip(options, values, strict=True)), drops)
+        for drops in (False, True)
+        for values in product(*options.values())
+    }
+
+
+_STEPS: dict[str, tuple[dict[str, Any], bool]] = {"linear": (FLOW, False), "relu": ({**FLOW, "act": "relu"}, False)}
+_LONGER = {"num_layers": 3}
+SETTINGS: dict[str, dict[str, tuple[dict[str, Any], bool]]] = {
+    **{model: {**_STEPS, "heat": (HEAT, True), "heat, longer": ({**HEAT, **_LONGER}, True)} for model in GRAFFS},
+    "GRAFF, neg-prod": {**_STEPS, "dropped": (FLOW, True), "dropped, longer": ({**FLOW, **_LONGER}, True)},
+    **{model: _settings(options) for model, options in OPTIONS.items()},
+}
+"""The settings of each model by name: arguments, and whether features are dropped.
+
+Those of GRAFF are how its steps are made: linear, with a ReLU, or two or three that are nearly those of heat flow, for
+which W must attract. With the weight decays, it has twelve settings, and its peers have as many or more.
 """
 DECAYS = {model: (5e-4, 5e-3) if model in ("GCNII", "FAGCN") else (5e-4, 5e-3, 5e-2) for model in SETTINGS}
 """The weight decays that each is tuned by. A strong one never helped GCNII and FAGCN."""
-FLOW: dict[str, Any] = {"step_size": 0.5, "beta": 1.0}
-HEAT: dict[str, Any] = {"step_size": 1.0, "beta": 0.5, "heat": 0.9}
 
 
 class Residual(nn.Module):
     """GCNII or FAGCN: an encoder, layers that see its output again, a decoder; as in their papers."""
 
-    def __init__(self, in_channels: int, out_channels: int, layer: Callable[[int], nn.Module], relu: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, num_layers: int, layer: Callable[[int], nn.Module], relu: bool
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder = nn.Linear(in_channels, WIDTH), nn.Linear(WIDTH, out_channels)
-        self.convs = nn.ModuleList(layer(number + 1) for number in range(DEPTH))
+        self.convs = nn.ModuleList(layer(number + 1) for number in range(num_layers))
         self.relu = relu
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -80,34 +92,33 @@ class NoGraph(nn.Module):
 def new_model(name: str, setting: str, data: Data, num_classes: int, seed: int) -> nn.Module:
     """A model initialised from a seed, which uses that the features of its one graph are mostly zeros."""
     torch.manual_seed(seed)
-    option, drops = SETTINGS[name][setting]
+    chosen, drops = SETTINGS[name][setting]
+    options = {"num_layers": DEPTH, **chosen}
     dropout = DROPOUT if drops else 0.0
-    sizes: tuple[Any, ...] = (data.num_features, WIDTH, DEPTH, num_classes, DROPOUT)
-    if name in GRAFFS:
-        flow = HEAT if option == "heat" else {**FLOW, "act": option}
-        graff = GRAFF(*sizes, w=GRAFFS[name], **flow)
-        _multiply_sparsely(graff.encoder, data.x, dropout)
-        return graff
     if name in ("GCN", "GAT", "GraphSAGE"):
-        if name == "GCN":
-            model = GCN(sizes[0], WIDTH, option, num_classes, DROPOUT)
-        elif name == "GAT":
-            model = GAT(*sizes, heads=option)
-        else:
-            model = GraphSAGE(*sizes, aggr=option)
+        kind = {"GCN": GCN, "GAT": GAT, "GraphSAGE": GraphSAGE}[name]
+        model = kind(data.num_features, WIDTH, out_channels=num_classes, dropout=DROPOUT, **options)
         return with_sparse_input(model, data, dropout=dropout)
-    if name == "LINKX":
-        linkx = LINKX(data.num_nodes, data.num_features, WIDTH, num_classes, option, dropout=DROPOUT)
-        _multiply_sparsely(linkx.node_mlp.lins[0], data.x, dropout)
-        return linkx
-    if name == REFERENCE:
-        mlp = NoGraph([data.num_features, *[WIDTH] * (option - 1), num_classes])
-        _multiply_sparsely(mlp.mlp.lins[0], data.x, dropout)
-        return mlp
-    gcnii = name == "GCNII"
-    layer = (
-        (lambda number: GCN2Conv(WIDTH, option, 0.5, number)) if gcnii else (lambda _: FAConv(WIDTH, option, DROPOUT))
-    )
-    residual = Residual(data.num_features, num_classes, layer, relu=gcnii)
-    _multiply_sparsely(residual.encoder, data.x, dropout)
-    return residual
+    if name in GRAFFS:
+        model = GRAFF(data.num_features, WIDTH, out_channels=num_classes, dropout=DROPOUT, w=GRAFFS[name], **options)
+        first = model.encoder
+    elif name == "LINKX":
+        sizes = (data.num_nodes, data.num_features, WIDTH, num_classes)
+        model = LINKX(*sizes, dropout=DROPOUT, **options)
+        first = model.node_mlp.lins[0]
+    elif name == REFERENCE:
+        model = NoGraph([data.num_features, *[WIDTH] * (options["num_layers"] - 1), num_classes])
+        first = model.mlp.lins[0]
+    else:
+        model = _residual(name, data.num_features, num_classes, **options)
+        first = model.encoder
+    _multiply_sparsely(first, data.x, dropout)
+    return model
+
+
+def _residual(name: str, in_channels: int, out_channels: int, num_layers: int, **options: float) -> Residual:
+    if name == "GCNII":
+        return Residual(
+            in_channels, out_channels, num_layers, lambda number: GCN2Conv(WIDTH, options["alpha"], 0.5, number), True
+        )
+    return Residual(in_channels, out_channels, num_layers, lambda _: FAConv(WIDTH, options["eps"], DROPOUT), False)

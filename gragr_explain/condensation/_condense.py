@@ -24,6 +24,7 @@ from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
 from gragr_explain.errors import CheckpointError, InvalidTypeError
 from gragr_explain.files import check_writable
+from gragr_explain.inputs import check_undirected
 from gragr_explain.pairs import read_pair, write_single
 
 _CHECKPOINT = "condensation", "gragr-explain condensation", 1
@@ -64,7 +65,7 @@ def condense(
     Args:
         data: The graph, with ``x``, ``edge_index``, ``y`` and ``train_mask``, and ``edge_weight`` where it has one.
             Labels of other nodes than training nodes are not used; they may be negative where unknown.
-            Features are propagated along edges as they are, as GCN does, and damped without directions.
+            Directed graphs are refused: what is condensed stands for neighbourhoods, and damping has no directions.
         ratio: The number of condensed nodes as a share of the graph's nodes, in ``(0, 1)``. Classes share them as they
             share the training nodes.
         modalities: The modalities by name, each a slice of the features, column numbers, or an encoder; see
@@ -90,8 +91,8 @@ def condense(
 
     Raises:
         InvalidTypeError: If an argument is of the wrong type.
-        InvalidGraphError: If the graph has no nodes, edges, labels or training nodes, features that are not finite, or
-            a class without a training node.
+        InvalidGraphError: If the graph has no nodes, edges, labels or training nodes, features that are not finite, a
+            class without a training node, or directions.
         InvalidArgumentError: If a number is out of range, the ratio leaves a class without a node, or modalities
             overlap or leave features out.
         CheckpointError: If ``folder`` holds another condensation, or one of more epochs, or a damaged one.
@@ -110,6 +111,7 @@ def condense(
     _check_arguments(decouple, damp, structure, epochs, seed, settings)
     x, columns = modality_features(data, modalities)
     check_classes(data)
+    check_undirected(data.edge_index, data.x.size(0))
     labels = data.y[data.train_mask].cpu()
     sizes = class_sizes(labels, data.x.size(0), ratio)
     folder = None if folder is None else check_writable(folder)

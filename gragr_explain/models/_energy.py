@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.models._mixing import check_symmetric
 
@@ -42,6 +42,7 @@ def flow_energy(
         A scalar in the square of the field's unit.
 
     Raises:
+        InvalidTypeError: If one of them is no tensor.
         InvalidGraphError: If fields are of different shapes, or not finite.
         InvalidArgumentError: If a mixing is not symmetric or does not fit the channels.
 
@@ -52,6 +53,10 @@ def flow_energy(
         >>> flow_energy(field, around, w=torch.tensor([[1.0]]), omega=torch.tensor([1.0]))
         tensor(2.)
     """
+    for name, part in (("field", field), ("around", around)):
+        check_type(name, part, Tensor)
+    check_type("source", source, Tensor, optional=True)
+    check_type("omega", omega, Tensor, optional=True)
     if field.dim() != 2 or around.shape != field.shape or (source is not None and source.shape != field.shape):
         shapes = [list(part.shape) for part in (field, around, source) if part is not None]
         raise InvalidGraphError(f"expected fields of one shape [num_nodes, channels], got {shapes}")

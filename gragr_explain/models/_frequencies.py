@@ -30,7 +30,8 @@ class FrequencyProfile:
     Frequencies are Rayleigh quotients :math:`\operatorname{tr}(F^\top \Delta F) / \|F\|^2` of the normalised Laplacian
     (:func:`gragr_explain.field.rayleigh_quotient`): 0 is as smooth as the graph allows, :attr:`largest` as rough, and 1
     what random rows have. Gradient-flow slides: a dynamics that lowers it is dominated by the low frequencies, one that
-    raises it by the high ones.
+    raises it by the high ones. All of a representation counts: a bias, which is alike for all nodes, lowers the mean
+    frequency, too.
 
     Attributes:
         layers: The names of the layers, in the order in which they are called.

@@ -33,7 +33,7 @@ class GRAFF(nn.Module):
     than the usual 0.0005 on most graphs and far worse on Cora and CiteSeer. Where most edges join nodes of one class,
     try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, and dropout of the features.
 
-    Made as PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN` models are, and to be handed undirected graphs;
+    Made as PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN` models are, but trained on undirected graphs;
     see :class:`GRAFFConv`.
 
     Args:
@@ -48,7 +48,7 @@ class GRAFF(nn.Module):
         beta: The strength :math:`\beta` of the source :math:`F(0)`.
         heat: The share of heat flow in :math:`W` and :math:`\Omega`, below 1; see :class:`ChannelMixing`.
         bias: Whether encoder and decoder have one.
-        **kwargs: Further arguments of :class:`GRAFFConv`, such as ``add_self_loops``, ``normalize`` and ``cached``.
+        **kwargs: Further arguments of :class:`GRAFFConv`, such as ``add_self_loops``, ``directed`` and ``cached``.
 
     Raises:
         InvalidArgumentError: If an argument is out of range.
@@ -127,7 +127,7 @@ class GRAFF(nn.Module):
             Outputs of shape ``[num_nodes, out_channels]``.
 
         Raises:
-            InvalidGraphError: If shapes do not fit.
+            InvalidGraphError: If shapes do not fit, or the graph is directed, in training and without ``directed``.
         """
         for step in self._flow(x, edge_index, edge_weight):
             x = step
@@ -143,9 +143,9 @@ class GRAFF(nn.Module):
     def energies(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
         r"""The energy :math:`\mathcal{E}^{\text{tot}}` (:func:`flow_energy`) along the flow, ``[num_layers + 1]``.
 
-        It falls from step to step where ``act`` is none, the graph is undirected and the step size is small enough:
-        below 2 over the largest eigenvalue of :math:`\Omega \otimes I - W \otimes \bar{A}`. Takes what
-        :meth:`forward` takes, and raises as it does.
+        It falls from step to step where ``act`` is none and the step size is small enough: below 2 over the largest
+        eigenvalue of :math:`\Omega \otimes I - W \otimes \bar{A}`. Takes what :meth:`forward` takes, and raises as it
+        does; and if the graph is directed, in any case.
         """
         trajectory = self.trajectory(x, edge_index, edge_weight)
         return torch.stack([self._conv.energy(step, trajectory[0], edge_index, edge_weight) for step in trajectory])

@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
-from torch_geometric.utils import add_remaining_self_loops, spmm
+from torch_geometric.utils import add_remaining_self_loops, spmm, to_edge_index
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.inputs import check_undirected
 from gragr_explain.models._energy import flow_energy
 from gragr_explain.models._mixing import ChannelMixing
 
@@ -27,10 +29,11 @@ class GRAFFConv(MessagePassing):
 
     Gradient-flow slides, "General ingredients of the framework GRAFF"; Di Giovanni et al., `Graph Neural Networks as
     Gradient Flows <https://arxiv.org/abs/2206.10991>`_. Without :math:`\sigma`, and on an undirected graph, it is a
-    step of size :math:`\tau` down the energy :meth:`energy`. As PyG's layers do, it sends messages along the edges as
-    they are given: on a directed graph :math:`\bar{A}` is not symmetric and there is no such energy; apply
-    :class:`~torch_geometric.transforms.ToUndirected` first. :math:`\bar{A} = D^{-1/2} A D^{-1/2}` has no self-loops
-    unless they are asked for.
+    step of size :math:`\tau` down the energy :meth:`energy`. On a directed graph :math:`\bar{A}` is not symmetric,
+    there is no such energy, and without self-loops a node that no edge leads to sends nothing to anybody; so a directed
+    graph is refused in training, unless ``directed=True``. In evaluation mode edges are taken as they are given, for
+    the parts of a graph that one prediction depends on have directions. :math:`\bar{A} = D^{-1/2} A D^{-1/2}` has no
+    self-loops unless they are asked for.
 
     Args:
         channels: The size :math:`d` of a node's representation.
@@ -40,6 +43,8 @@ class GRAFFConv(MessagePassing):
         beta: The strength :math:`\beta` of the source :math:`F(0)`.
         act: The non-linearity :math:`\sigma`, as a function or by PyG's name for it; none by default.
         improved, cached, add_self_loops, normalize: As in :class:`~torch_geometric.nn.conv.GCNConv`.
+        directed: Whether to be trained on directed graphs too, as the batches of a
+            :class:`~torch_geometric.loader.NeighborLoader` are: messages follow the directions.
         **kwargs: Arguments of :class:`~torch_geometric.nn.conv.MessagePassing`.
 
     Raises:
@@ -64,6 +69,7 @@ class GRAFFConv(MessagePassing):
         cached: bool = False,
         add_self_loops: bool = False,
         normalize: bool = True,
+        directed: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("aggr", "add")
@@ -83,6 +89,7 @@ class GRAFFConv(MessagePassing):
         self.cached = cached
         self.add_self_loops = add_self_loops
         self.normalize = normalize
+        self.directed = directed
         self._cached = None
 
     def reset_parameters(self) -> None:
@@ -104,9 +111,11 @@ class GRAFFConv(MessagePassing):
             The representations :math:`F(t + \tau)` of the same shape.
 
         Raises:
-            InvalidGraphError: If shapes do not fit.
+            InvalidGraphError: If shapes do not fit, or the graph is directed, in training and without ``directed``.
         """
         self._check(x, x_0, edge_index, edge_weight)
+        if self.training and not self.directed and self._cached is None and not torch.compiler.is_compiling():
+            _check_directions(edge_index, x.size(self.node_dim))
         if self.act is not None:
             around = self._around(x @ self.mixing(), edge_index, edge_weight)
             return x + self.step_size * self.act(around - x * self.mixing.external() + self.beta * x_0)
@@ -117,9 +126,10 @@ class GRAFFConv(MessagePassing):
     def energy(self, x: Tensor, x_0: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
         r"""The energy :math:`\mathcal{E}^{\text{tot}}` of representations (:func:`flow_energy`), a scalar.
 
-        Takes what :meth:`forward` takes, and raises as it does.
+        Takes what :meth:`forward` takes, and raises as it does; and if the graph is directed, in any case.
         """
         self._check(x, x_0, edge_index, edge_weight)
+        _check_directions(edge_index, x.size(self.node_dim), "")
         around = self._around(x, edge_index, edge_weight)
         return flow_energy(x, around, self.mixing(), self.mixing.external(), beta=self.beta, source=x_0)
 
@@ -179,3 +189,18 @@ class GRAFFConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, w={self.mixing.kind!r}, step_size={self.step_size})"
+
+
+_OTHERWISE = ", or pass directed=True"
+_UNDIRECTED = WeakTensorKeyDictionary()  # in which version the edges of which graphs were found to have no directions
+
+
+def _check_directions(edge_index: Adj, num_nodes: int, otherwise: str = _OTHERWISE) -> None:
+    """Check that a graph is undirected, once for all layers and passes as long as nothing is written into its edges."""
+    keeps = isinstance(edge_index, Tensor) and not edge_index.is_inference()
+    if keeps and _UNDIRECTED.get(edge_index) == edge_index._version:
+        return
+    is_list = isinstance(edge_index, Tensor) and edge_index.layout == torch.strided
+    check_undirected(edge_index if is_list else to_edge_index(edge_index)[0], num_nodes, otherwise)
+    if keeps:
+        _UNDIRECTED[edge_index] = edge_index._version

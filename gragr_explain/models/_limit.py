@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.models._mixing import check_symmetric
 
@@ -38,6 +38,7 @@ def limit_dominance(w: Tensor, largest: float, omega: Tensor | None = None, step
         ``"low"``, ``"high"``, or ``"neither"`` for a tie.
 
     Raises:
+        InvalidTypeError: If a matrix is no tensor.
         InvalidArgumentError: If a matrix is not symmetric, or ``largest`` or ``step_size`` is out of range.
 
     Example:
@@ -46,6 +47,7 @@ def limit_dominance(w: Tensor, largest: float, omega: Tensor | None = None, step
         >>> limit_dominance(torch.diag(torch.tensor([0.5, -1.0])), largest=1.9)
         'high'
     """
+    check_type("w", w, Tensor)
     if w.dim() != 2:
         raise InvalidArgumentError(f"expected w of shape [channels, channels], got {list(w.shape)}")
     check_symmetric(w, w.size(1))
@@ -53,6 +55,7 @@ def limit_dominance(w: Tensor, largest: float, omega: Tensor | None = None, step
     check_number("step_size", step_size, within="(0, 1]")
     start, w = torch.eye(w.size(1), dtype=torch.double), w.detach().double().cpu()
     if omega is not None:
+        check_type("omega", omega, Tensor)
         omega = omega.diag() if omega.dim() == 1 else omega
         check_symmetric(omega, w.size(1), "omega")
         start = start - step_size * omega.detach().double().cpu()

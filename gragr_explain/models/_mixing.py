@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError
 
 MIXINGS = ("sum", "prod", "neg-prod", "diagonally-dominant")
@@ -43,6 +43,7 @@ class ChannelMixing(nn.Module):
         heat: The share :math:`h` of heat flow, at least 0 and below 1.
 
     Raises:
+        InvalidTypeError: If ``w`` is neither a name nor a tensor.
         InvalidArgumentError: If there is no such variant, a matrix is of another shape, not symmetric or not finite, or
             the share is out of range.
 
@@ -64,10 +65,11 @@ class ChannelMixing(nn.Module):
         check_number("heat", heat, within="[0, 1)")
         self.channels = channels
         self.heat = heat
-        self.kind = "given" if isinstance(w, Tensor) else w
+        if not isinstance(w, str):
+            check_symmetric(w, channels)
+        self.kind = w if isinstance(w, str) else "given"
         self.omega = nn.Parameter(torch.empty(channels))
         if isinstance(w, Tensor):
-            check_symmetric(w, channels)
             self.register_buffer("weight", w.detach().clone())
         elif w in MIXINGS:
             self.weight = nn.Parameter(torch.empty(channels, channels))
@@ -120,8 +122,10 @@ def check_symmetric(w: Tensor, channels: int, name: str = "w") -> None:
     """Check a channel mixing that is handed in.
 
     Raises:
+        InvalidTypeError: If it is no tensor.
         InvalidArgumentError: If it is of another shape, not symmetric up to rounding, or not finite.
     """
+    check_type(name, w, Tensor)
     if w.shape != (channels, channels):
         raise InvalidArgumentError(f"expected {name} of shape [{channels}, {channels}], got {list(w.shape)}")
     w = w.detach()

@@ -14,13 +14,13 @@ from condensed_graphs import CHANNELS, PARTS, QUICK, make_graph, quickly
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
-from torch_geometric.transforms import NormalizeFeatures
+from torch_geometric.transforms import NormalizeFeatures, ToUndirected
 
 from gragr_explain.condensation import CondensationSettings, condense, modality_features
 from gragr_explain.condensation import _condense as module
 from gragr_explain.condensation._damping import damping_graph
 from gragr_explain.datasets import load_dataset
-from gragr_explain.errors import CheckpointError, OutputError
+from gragr_explain.errors import CheckpointError, InvalidGraphError, OutputError
 from gragr_explain.pairs import write_pair
 from gragr_explain.training import GraGR
 
@@ -132,14 +132,12 @@ def test_labels_of_other_nodes_are_not_used() -> None:
     assert torch.equal(quickly(data).x, quickly(other).x)
 
 
-def test_a_directed_graph_is_propagated_along_its_directions() -> None:
+def test_a_directed_graph_is_refused() -> None:
     data = make_graph()
     data.edge_index = data.edge_index[:, : data.num_edges // 2]  # every other half is the reverse
-    turned = data.clone()
-    turned.edge_index = data.edge_index.flip(0)
-    found, other = quickly(data), quickly(turned)
-    assert found.x.isfinite().all()
-    assert not torch.equal(found.x, other.x)
+    with pytest.raises(InvalidGraphError, match=f"of {data.num_edges} edges without an edge back; apply"):
+        quickly(data)
+    assert quickly(ToUndirected()(data)).x.isfinite().all()
 
 
 def test_encoders_are_modalities() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GINConv, GraphSAGE
+from torch_geometric.transforms import ToUndirected
 
 from gragr_explain import GradientRecorder, GraGR
 from gragr_explain.datasets import load_dataset
@@ -208,7 +209,7 @@ def test_plots_show_every_layer(graph):
 def test_a_model_trained_on_a_web_graph_moves_as_its_mixing_says(w, expected):
     if "GRAGR_DATA" not in os.environ:
         pytest.skip("GRAGR_DATA names no folder of data sets")
-    data = load_dataset("Texas").data
+    data = ToUndirected()(load_dataset("Texas").data)
     torch.manual_seed(0)
     model = GRAFF(data.num_features, 16, 2, 5, dropout=0.5, w=w, step_size=0.5)
     trained = GraGR(model).fit(data, epochs=20, progress=False)

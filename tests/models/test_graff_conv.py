@@ -35,7 +35,7 @@ def dense_step(case: Case, conv: GRAFFConv, x: Tensor, x_0: Tensor) -> Tensor:
 def conv_of(w: str | Tensor, channels: int, seed: int, **more: object) -> GRAFFConv:
     """With all parameters drawn, also those that start at zero."""
     torch.manual_seed(seed)
-    conv = GRAFFConv(channels, w, **more).double()
+    conv = GRAFFConv(channels, w, directed=True, **more).double()
     with torch.no_grad():
         for parameter in conv.parameters():
             parameter.normal_()
@@ -95,7 +95,7 @@ def heated(conv: GRAFFConv, share: float) -> GRAFFConv:
     """The same layer with a share of heat flow."""
     mixing = ChannelMixing(conv.channels, conv.mixing.kind, share).double()
     mixing.load_state_dict(conv.mixing.state_dict())
-    return GRAFFConv(conv.channels, mixing, conv.step_size, conv.beta)
+    return GRAFFConv(conv.channels, mixing, conv.step_size, conv.beta, directed=True)
 
 
 @given(cases(dtypes=DOUBLE), st.sampled_from(MIXINGS), st.floats(0, 0.99), st.integers(0, 99))
@@ -174,7 +174,7 @@ def test_a_normalised_graph_may_be_handed_in(graph):
 
 
 def test_what_is_cached_is_the_graph(graph):
-    conv = GRAFFConv(5, cached=True)
+    conv = GRAFFConv(5, cached=True, directed=True)
     expected = conv(graph.x, graph.x, graph.edge_index)
     torch.testing.assert_close(conv(graph.x, graph.x, graph.edge_index[:, :2]), expected)
     conv.reset_parameters()
@@ -184,8 +184,8 @@ def test_what_is_cached_is_the_graph(graph):
 
 def test_the_flow_of_messages_may_be_turned_round(graph):
     directed = graph.edge_index[:, :10]
-    conv = GRAFFConv(5)
-    turned = GRAFFConv(5, conv.mixing, flow="target_to_source")
+    conv = GRAFFConv(5, directed=True)
+    turned = GRAFFConv(5, conv.mixing, directed=True, flow="target_to_source")
     expected = conv(graph.x, graph.x, directed)
     torch.testing.assert_close(turned(graph.x, graph.x, directed.flip(0)), expected)
 

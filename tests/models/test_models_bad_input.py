@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_geometric.utils import to_torch_coo_tensor
 
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
 from gragr_explain.models import GRAFF, ChannelMixing, GRAFFConv, flow_energy, limit_dominance
@@ -26,7 +27,6 @@ ARGUMENTS = {
     "heat that is NaN": (lambda: ChannelMixing(3, heat=float("nan")), "got nan"),
     "dropout of everything": (lambda: GRAFF(3, 4, 2, dropout=1.0), r"dropout in \[0, 1\), got 1\.0"),
     "unknown variant": (lambda: GRAFF(3, 4, 2, w="product"), "'diagonally-dominant'.* got 'product'"),
-    "no variant": (lambda: ChannelMixing(3, None), "got None"),
     "asymmetric W": (lambda: GRAFFConv(3, SKEW), "symmetric w, got one that is 2 from its transpose"),
     "W of another size": (lambda: GRAFF(3, 4, 2, w=EYE), r"\[4, 4\], got \[3, 3\]"),
     "W that is NaN": (lambda: ChannelMixing(3, EYE * torch.nan), "finite"),
@@ -48,6 +48,16 @@ ARGUMENTS = {
     "limit of no graph": (lambda: limit_dominance(EYE, 2.5), r"largest in \[0, 2\.000001\], got 2\.5"),
     "limit of long steps": (lambda: limit_dominance(EYE, 1.5, step_size=2.0), r"got 2\.0"),
 }
+NO_TENSORS = {
+    "no variant": (lambda: ChannelMixing(3, None), "w as a Tensor, got NoneType"),
+    "W as an array": (lambda: GRAFF(3, 4, 2, w=EYE.numpy()), "w as a Tensor, got ndarray"),
+    "W as lists": (lambda: GRAFFConv(3, EYE.tolist()), "w as a Tensor, got list"),
+    "energy of an array": (lambda: flow_energy(X, X, EYE.numpy()), "w as a Tensor, got ndarray"),
+    "energy of another Ω": (lambda: flow_energy(X, X, EYE, [1.0]), "omega as a Tensor, got list"),
+    "energy of no field": (lambda: flow_energy(None, X, EYE), "field as a Tensor, got NoneType"),
+    "limit of a mixing": (lambda: limit_dominance(ChannelMixing(3), 1.5), "w as a Tensor, got ChannelMixing"),
+    "limit of another Ω": (lambda: limit_dominance(EYE, 1.5, EYE.numpy()), "omega as a Tensor, got ndarray"),
+}
 GRAPHS = {
     "too few features": (lambda: GRAFF(5, 4, 2)(X, EDGES), r"\[num_nodes, 5\], got \[2, 3\]"),
     "features without channels": (lambda: GRAFF(3, 4, 2)(X[:, 0], EDGES), r"got \[2\]"),
@@ -66,6 +76,13 @@ GRAPHS = {
 def test_arguments_out_of_range_are_refused(name):
     call, message = ARGUMENTS[name]
     with pytest.raises(InvalidArgumentError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", NO_TENSORS)
+def test_what_is_no_tensor_is_refused(name):
+    call, message = NO_TENSORS[name]
+    with pytest.raises(InvalidTypeError, match=message):
         call()
 
 
@@ -100,10 +117,45 @@ def test_nan_stays_where_messages_take_it(graph):
     assert found.nonzero().view(-1).tolist() == [6, 7]
 
 
-def test_a_directed_graph_is_taken_as_it_is(graph):
-    """Messages go from source to target only, as in PyG's layers."""
+ONE_WAY = torch.tensor([[0, 1], [1, 2]])
+
+
+@pytest.mark.parametrize("layout", ["edge_index", "sparse"])
+def test_a_directed_graph_is_refused_in_training(graph, layout):
+    edges = torch.cat([ONE_WAY, ONE_WAY[:, :1].flip(0)], 1)  # one of three has no edge back
+    if layout == "sparse":
+        edges = to_torch_coo_tensor(edges, size=10)
+    message = "expected an undirected graph, got 1 of 3 edges without an edge back; apply .*ToUndirected.* directed=True"
+    with pytest.raises(InvalidGraphError, match=message):
+        GRAFF(5, 8, 2, 4)(graph.x, edges)
+    with pytest.raises(InvalidGraphError, match=message):
+        GRAFFConv(5)(graph.x, graph.x, edges)
+    assert GRAFF(5, 8, 2, 4, directed=True)(graph.x, edges).isfinite().all()
+
+
+def test_a_graph_that_becomes_directed_is_refused(graph):
+    """What was found of a graph is remembered until its edges are written into."""
+    model, edges = GRAFF(5, 8, 2, 4), graph.edge_index.clone()
+    model(graph.x, edges)
+    model(graph.x, edges)
+    edges[0, 0] = 2
+    with pytest.raises(InvalidGraphError, match="without an edge back"):
+        model(graph.x, edges)
+    twice = torch.cat([graph.edge_index, graph.edge_index[:, :1]], 1)
+    with pytest.raises(InvalidGraphError, match="more often one way"):
+        model(graph.x, twice)
+
+
+def test_a_directed_graph_has_no_energy(graph):
+    for model in (GRAFF(5, 5, 2, directed=True), GRAFF(5, 5, 2).eval()):
+        with pytest.raises(InvalidGraphError, match=r"ToUndirected\(\) first$"):
+            model.energies(graph.x, ONE_WAY)
+
+
+def test_without_training_messages_go_from_source_to_target_only(graph):
+    """As in PyG's layers, and as the computation graph of a prediction needs it."""
     model = GRAFF(5, 8, 1, 4).eval()
-    directed = torch.tensor([[0, 1], [1, 2]])
+    directed = ONE_WAY
     whole, alone = model(graph.x[:3], directed), model(graph.x[:3], directed[:, :0])
     torch.testing.assert_close(whole[0], alone[0])
     changed = graph.x[:3].clone()
