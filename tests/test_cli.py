@@ -283,9 +283,10 @@ def test_the_same_seed_gives_the_same_model_and_explanations(answers, tmp_path):
 
 def test_nodes_as_people_write_them():
     assert parse_nodes("0, 5,10-12,5", num_nodes=13) == [0, 5, 10, 11, 12]
+    assert parse_nodes(" 10 - 12 ,7 ", num_nodes=13) == [10, 11, 12, 7]
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1-", "3-1", "1,,2", "1.0", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1-", "3-1", "1,,2", "1.0", "1 2", "1-2 3", "\N{SUPERSCRIPT TWO}"])
 def test_what_is_no_list_of_nodes(text):
     with pytest.raises(InvalidArgumentError):
         parse_nodes(text, num_nodes=10)

@@ -6,7 +6,7 @@ import re
 
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
 
-_PART = re.compile(r"\d+(-\d+)?", re.ASCII)
+_PART = re.compile(r"\s*\d+\s*(-\s*\d+\s*)?", re.ASCII)
 
 
 def parse_nodes(text: str, num_nodes: int) -> list[int]:
@@ -25,9 +25,9 @@ def parse_nodes(text: str, num_nodes: int) -> list[int]:
         [7, 0, 1, 2]
     """
     nodes: dict[int, None] = {}
-    for part in text.replace(" ", "").split(","):
+    for part in text.split(","):
         if not _PART.fullmatch(part):
-            raise InvalidArgumentError(f"expected node numbers such as 0,5,10-20, got {part!r}")
+            raise InvalidArgumentError(f"expected node numbers such as 0,5,10-20, got {part.strip()!r}")
         first, last = (int(number) for number in (part.split("-") * 2)[:2])
         if first > last:
             raise InvalidArgumentError(f"expected a range from the lower node to the higher, got {part!r}")
