@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gragr_explain.arguments import check_type
 from gragr_explain.context import FEATURES, ROLES, GradientContext
+from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.explain import Explanations, NodeExplanations
 from gragr_explain.files import as_path, atomic
 
@@ -72,6 +73,11 @@ def numbers(explanations: Explanations) -> pd.DataFrame:
     check_type("explanations", explanations, Explanations)
     index = explanations.index.cpu().numpy()
     prediction = explanations.prediction.cpu().numpy()
+    if prediction.ndim != 1:
+        raise UnsupportedModelError(
+            f"expected one class or number for each prediction in a table, got predictions of shape "
+            f"{list(prediction.shape)}"
+        )
     classes = np.issubdtype(prediction.dtype, np.integer)
     of_nodes = isinstance(explanations, NodeExplanations)
     frame = pd.DataFrame({"node" if of_nodes else "graph": index})

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -7,7 +8,7 @@ import torch
 from made_explanations import make_data, make_explanations
 
 from gragr_explain.context import FEATURES
-from gragr_explain.errors import OutputError
+from gragr_explain.errors import OutputError, UnsupportedModelError
 from gragr_explain.rationale import ChangeFact
 from gragr_explain.report import json_lines, table_schema, to_frame, to_table, write_jsonl, write_parquet
 
@@ -128,6 +129,13 @@ def test_regression_has_values_and_no_names(data):
     frame = to_frame(explanations)
     torch.testing.assert_close(torch.tensor(frame["prediction"].to_numpy()), explanations.prediction)
     assert frame[["prediction_name", "confidence", "correct", "psi_confidence"]].isna().all(axis=None)
+
+
+def test_several_numbers_for_one_prediction_have_no_table(data):
+    explanations = make_explanations(data, regression=True)
+    several = replace(explanations, prediction=explanations.prediction.view(-1, 1).repeat(1, 3))
+    with pytest.raises(UnsupportedModelError, match=rf"one class or number .* got .* \[{len(several)}, 3\]"):
+        to_frame(several)
 
 
 def test_strange_names_survive(data, tmp_path):
