@@ -70,16 +70,19 @@ def _headline(explanations: NodeExplanations, row: int) -> str:
 
 
 def _psi_table(explanations: NodeExplanations, node: int) -> Table:
+    import torch
+
     from gragr_explain.context import FEATURES
 
     context = explanations.context
+    below = context.shares(torch.tensor([node], device=context.psi.device))[0][0]
     table = _table("psi", "value", "above")
     for column, name in enumerate(FEATURES):
         if not bool(context.valid[node, column]):
             table.add_row(name, "undefined", "")
             continue
         value = context.role(node) if name == "role" else f"{float(context.psi[node, column]):.4g}"
-        table.add_row(name, value, f"{float(context.rank[node, column]):.0%} of nodes")
+        table.add_row(name, value, f"{float(below[column]):.0%} of nodes")
     return table
 
 

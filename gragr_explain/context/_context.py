@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -56,6 +57,38 @@ class GradientContext:
     def num_nodes(self) -> int:
         """The number of nodes."""
         return self.psi.size(0)
+
+    def shares(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """How many of the graph's valid entries are surely smaller, and larger, than those of some nodes.
+
+        Unlike :attr:`rank`, in which ties count half, these can be said of entries that many nodes share, too, such as
+        roles or an influence of zero.
+
+        Args:
+            nodes: The nodes, ``[num_chosen]``.
+
+        Returns:
+            The shares of smaller and of larger entries in ``[0, 1]``, each ``[num_chosen, 6]``, NaN where psi is not
+            valid.
+
+        Example:
+            >>> context = GradientContext.from_field(torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), "self")
+            >>> [share[:, FEATURES.index("role")].tolist() for share in context.shares(torch.tensor([0]))]
+            [[0.0], [0.0]]
+        """
+        below, above = (torch.full((nodes.numel(), len(FEATURES)), torch.nan) for _ in range(2))
+        for column, ordered in enumerate(self._ordered):
+            known = self.valid[nodes, column].cpu()
+            values, count = self.psi[nodes, column].contiguous(), max(ordered.numel(), 1)
+            smaller = torch.searchsorted(ordered, values) / count
+            larger = 1 - torch.searchsorted(ordered, values, right=True) / count
+            below[known, column], above[known, column] = smaller.cpu()[known], larger.cpu()[known]
+        return below, above
+
+    @cached_property
+    def _ordered(self) -> list[Tensor]:
+        """The valid entries of each column, the smallest first."""
+        return [self.psi[self.valid[:, column], column].sort().values for column in range(len(FEATURES))]
 
     def role(self, node: int) -> str | None:
         """A node's role by eq. 22, ``None`` where it is undefined."""

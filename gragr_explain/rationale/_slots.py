@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gragr_explain.rationale._acceptance import accept, from_template
 from gragr_explain.rationale._dialect import Prompt
-from gragr_explain.rationale._facts import Facts, Rationale
+from gragr_explain.rationale._facts import Facts, PsiFact, Rationale
 from gragr_explain.rationale._outline import outline_of, unknown_titles, worth_naming
 from gragr_explain.rationale._wording import (
     PLAIN_NAME,
@@ -122,6 +122,15 @@ def style_of(facts: Facts, seed: int) -> dict[str, tuple[int, int]]:
     return dict(zip(SECTIONS, zip(drawn[::2], drawn[1::2], strict=True), strict=True))
 
 
+def _place(fact: PsiFact) -> str:
+    """Where a node stands in the graph."""
+    if fact.rank is None:
+        return "like many of the nodes"
+    above = fact.rank >= 0.5
+    share = show_percent(fact.rank if above else 1 - fact.rank)
+    return f"{'above' if above else 'below'} {share} of the nodes"
+
+
 def _values(facts: Facts) -> dict[str, str]:
     """What stands in each slot."""
     values = {"subject": show_name(facts.subject)}
@@ -140,10 +149,7 @@ def _values(facts: Facts) -> dict[str, str]:
     for fact in facts.psi:
         if fact.valid:
             values[f"psi_{fact.name}"] = show_number(fact.value)
-        if fact.valid and fact.rank is not None:
-            above = fact.rank >= 0.5
-            share = show_percent(fact.rank if above else 1 - fact.rank)
-            values[f"place_{fact.name}"] = f"{'above' if above else 'below'} {share} of the nodes"
+            values[f"place_{fact.name}"] = _place(fact)
     if facts.change is not None:
         values |= {
             "removed": str(facts.change.removed),

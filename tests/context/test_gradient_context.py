@@ -24,6 +24,30 @@ def test_ranks_count_the_valid_values_below(entries: list[tuple[int, bool]]) -> 
             assert rank != rank
 
 
+@given(cases(), st.data())
+def test_shares_count_what_is_smaller_and_larger(case: Case, data: st.DataObject) -> None:
+    """Brute force, with entries that are alike; the shares and those of equal entries add up to all."""
+    field = case.field.round()
+    context = GradientContext.from_field(field, case.graph, "self")
+    nodes = data.draw(st.lists(st.integers(0, case.num_nodes - 1), max_size=4))
+    below, above = context.shares(torch.tensor(nodes, dtype=torch.long))
+    assert below.shape == above.shape == (len(nodes), len(FEATURES))
+    for row, node in enumerate(nodes):
+        for column in range(len(FEATURES)):
+            known = context.psi[context.valid[:, column], column].tolist()
+            if not bool(context.valid[node, column]):
+                assert bool(below[row, column].isnan())
+                assert bool(above[row, column].isnan())
+                continue
+            own = float(context.psi[node, column])
+            assert float(below[row, column]) == pytest.approx(
+                sum(other < own for other in known) / len(known), abs=1e-6
+            )
+            assert float(above[row, column]) == pytest.approx(
+                sum(other > own for other in known) / len(known), abs=1e-6
+            )
+
+
 @given(cases())
 def test_a_context_holds_what_the_functions_say(case: Case) -> None:
     confidence = torch.linspace(0.3, 1, case.num_nodes)
