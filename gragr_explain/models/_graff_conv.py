@@ -115,13 +115,13 @@ class GRAFFConv(MessagePassing):
         """
         self._check(x, x_0, edge_index, edge_weight)
         if self.training and not self.directed and self._cached is None and not torch.compiler.is_compiling():
-            _check_directions(edge_index, x.size(self.node_dim))
+            _check_directions(edge_index, x.shape[self.node_dim])
         if self.act is not None:
             around = self._around(x @ self.mixing(), edge_index, edge_weight)
             return x + self.step_size * self.act(around - x * self.mixing.external() + self.beta * x_0)
         around = self._around(x @ (self.step_size * self.mixing()), edge_index, edge_weight)  # fewer passes over nodes
         out = torch.addcmul(around, x, 1 - self.step_size * self.mixing.external())
-        return torch.add(out, x_0, alpha=self.step_size * self.beta) if self.beta else out
+        return out.add_(x_0, alpha=self.step_size * self.beta) if self.beta else out
 
     def energy(self, x: Tensor, x_0: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
         r"""The energy :math:`\mathcal{E}^{\text{tot}}` of representations (:func:`flow_energy`), a scalar.
@@ -129,7 +129,7 @@ class GRAFFConv(MessagePassing):
         Takes what :meth:`forward` takes, and raises as it does; and if the graph is directed, in any case.
         """
         self._check(x, x_0, edge_index, edge_weight)
-        _check_directions(edge_index, x.size(self.node_dim), "")
+        _check_directions(edge_index, x.shape[self.node_dim], "")
         around = self._around(x, edge_index, edge_weight)
         return flow_energy(x, around, self.mixing(), self.mixing.external(), beta=self.beta, source=x_0)
 

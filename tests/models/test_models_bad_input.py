@@ -125,7 +125,9 @@ def test_a_directed_graph_is_refused_in_training(graph, layout):
     edges = torch.cat([ONE_WAY, ONE_WAY[:, :1].flip(0)], 1)  # one of three has no edge back
     if layout == "sparse":
         edges = to_torch_coo_tensor(edges, size=10)
-    message = "expected an undirected graph, got 1 of 3 edges without an edge back; apply .*ToUndirected.* directed=True"
+    message = (
+        "expected an undirected graph, got 1 of 3 edges without an edge back; apply .*ToUndirected.* directed=True"
+    )
     with pytest.raises(InvalidGraphError, match=message):
         GRAFF(5, 8, 2, 4)(graph.x, edges)
     with pytest.raises(InvalidGraphError, match=message):
