@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -39,6 +41,26 @@ def labels_of(data: Data) -> Tensor:
         got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
     return y
+
+
+def classes_of(y: Any, count: int) -> Tensor | None:
+    """Labels as classes, ``[count]``, -1 for one that is not known; ``None`` where there is not a class for each.
+
+    Classes may be given as floating-point numbers, as they are for models that are trained by binary cross-entropy;
+    NaN is not known.
+
+    Example:
+        >>> classes_of(torch.tensor([[1.0], [0.0], [torch.nan]]), 3)
+        tensor([ 1,  0, -1])
+    """
+    if not isinstance(y, Tensor) or y.numel() != count or y.is_complex():
+        return None
+    y = y.reshape(-1)
+    if y.is_floating_point():
+        y = y.nan_to_num(nan=-1)
+        if bool((y != y.round()).any()):
+            return None
+    return y.long().clamp(min=-1)
 
 
 def training_nodes(data: Data, num_classes: int) -> Tensor:

@@ -26,8 +26,8 @@ def explain(
 
     For each node: its prediction; the six psi, which say how the model learned
     it, with the share of the graph's nodes that lie below; the edges and
-    features that support the prediction most, relative to the strongest; and a
-    text that puts it together.
+    features that support the prediction most, the strongest first (weights of
+    edges from 1 to 0.9 are their order); and a text that puts it together.
 
     Examples:
         gragr-explain explain out 17

@@ -13,7 +13,7 @@ from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTa
 from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
-from gragr_explain.explain._objective import confidences, predictions, support
+from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import GradientHistory, hidden_representation, message_edges
 
@@ -74,7 +74,7 @@ def model_context(
 
     Raises:
         HistoryMismatchError: If the history belongs to another graph.
-        UnsupportedModelError: If an output is not a number.
+        UnsupportedModelError: If an output is not a number, or not what the configuration says.
     """
     with torch.enable_grad():
         inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
@@ -84,15 +84,15 @@ def model_context(
                 f"expected outputs that are numbers, got NaN in {count} of {len(output)}; "
                 "look for NaN and infinite numbers among the model's weights"
             )
+        check_returned(output, config)
+        prediction, confidence = predictions(output.detach(), config), confidences(output.detach(), config)
         if history is not None:
             field, source = _recorded_field(history, x, edge_index)
         else:
-            field, source = (
-                _post_hoc_field(-support(output, target, config, explanation_type).sum(), hidden),
-                "post hoc",
-            )
+            known = target if confidence is None else known_targets(target, prediction)
+            loss = -support(output, known, config, explanation_type).sum()
+            field, source = _post_hoc_field(loss, hidden), "post hoc"
     hidden, output = hidden.detach(), output.detach()
-    prediction, confidence = predictions(output, config), confidences(output, config)
     messages = message_edges(model, edge_index)
     graph = GraphOperator(messages, x.size(0))
     by_node = config.task_level == ModelTaskLevel.node and confidence is not None

@@ -33,6 +33,7 @@ from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
 from gragr_explain.inputs import check_graph, check_index
+from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
 
@@ -427,7 +428,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         """The evidence for some outputs, added up, on the whole graph."""
         wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
         edges, features = input_gradients(
-            model, lambda output: self._support(output, target)[wanted].sum(), x, edge_index, **kwargs
+            model, lambda output: self._support(output[wanted], target[wanted]).sum(), x, edge_index, **kwargs
         )
         factor = self._factor(shared)
         edges = edges if factor is None else edges * factor
@@ -478,6 +479,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
             evidence = found.features.sum(0) if own else found.features[output]
             edges.append(top_edges(found.support[near], shared.messages[:, near], 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
-        labels = target.reshape(-1)[list(outputs)].tolist() if phenomenon and shared.confidence is not None else None
+        known = classes_of(target, target.numel()) if phenomenon and shared.confidence is not None else None
+        labels = None if known is None else known[list(outputs)].tolist()
         changes = [change] * len(outputs)
-        return self.writer(output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names))
+        return self.writer(
+            output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names, phenomenon)
+        )

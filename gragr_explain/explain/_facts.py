@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ def output_facts(
     changes: Sequence[ChangeFact | None],
     labels: Sequence[int] | None,
     names: Names,
+    explains_labels: bool = False,
 ) -> list[Facts]:
     """The facts of explained outputs of one graph.
 
@@ -38,6 +40,7 @@ def output_facts(
         changes: For each output, what is predicted without its strongest edges.
         labels: The true classes, where they are known; -1 for one that is not.
         names: What texts call classes, features and nodes.
+        explains_labels: Whether edges, features and changes are those of the labels, not of the predictions.
     """
     is_node, is_class = subject == "node", shared.confidence is not None
     rows = torch.tensor(outputs, dtype=torch.long, device=shared.output.device)
@@ -65,6 +68,7 @@ def output_facts(
         source=shared.gradients.source,
         psi=psi,
         roles=roles,
+        explains_labels=explains_labels,
     )
 
 
@@ -81,6 +85,7 @@ def prediction_facts(
     source: str,
     psi: Sequence[tuple[PsiFact, ...]] | None = None,
     roles: Sequence[str | None] | None = None,
+    explains_labels: bool = False,
 ) -> list[Facts]:
     """The facts of predictions.
 
@@ -96,8 +101,13 @@ def prediction_facts(
         source: Where the gradients are from.
         psi: psi of each, where it is known.
         roles: The role of each, where it is known.
+        explains_labels: As for :func:`output_facts`.
     """
     count = len(subjects)
+    others: list[str | None] = [None] * count
+    if explains_labels and labels is not None:
+        differs = [0 <= label != own for label, own in zip(labels, prediction.tolist(), strict=True)]
+        others = [names.of_class(label) if other else None for label, other in zip(labels, differs, strict=True)]
     shown = [_number(row) for row in prediction] if confidence is None else map(names.of_class, prediction.tolist())
     columns = (
         subjects,
@@ -110,6 +120,7 @@ def prediction_facts(
         map(tuple, neighbours),
         [tuple(FeatureFact(names.of_feature(at), weight) for at, weight in row[:_NAMED]) for row in features],
         changes,
+        others,
     )
     return [Facts(*row) for row in zip(*columns, strict=True)]
 
@@ -120,13 +131,19 @@ def change_fact(change: Change | None, names: Names) -> ChangeFact | None:
 
 
 def psi_facts(gradients: GradientContext, nodes: Tensor) -> tuple[list[tuple[PsiFact, ...]], list[str | None]]:
-    """The psi of some nodes, each entry with its rank in the graph and the third the rank is in, and their roles."""
+    """The psi of some nodes, each entry with its rank in the graph and the third the rank is in, and their roles.
+
+    A rank of 0.5 or more is the share of nodes that an entry is above, a smaller one 1 less the share that it is below;
+    there is none where so many nodes share an entry that it is above less than half of them, and below less than half.
+    """
     facts, roles = [], []
-    tables = (table[nodes].tolist() for table in (gradients.psi, gradients.valid, gradients.rank))
+    middle, (below, above) = gradients.rank[nodes], gradients.shares(nodes)
+    ranks = torch.where(below >= 0.5, below, torch.where(above > 0.5, 1 - above, torch.nan))
+    tables = (table.tolist() for table in (gradients.psi[nodes], gradients.valid[nodes], middle, ranks))
     for row in zip(*tables, strict=True):
         entries = {
-            name: PsiFact(name, value, valid, rank if valid else None, _band(rank) if valid else None)
-            for name, value, valid, rank in zip(FEATURES, *row, strict=True)
+            name: PsiFact(name, value, valid, None if isnan(rank) else rank, _band(third) if valid else None)
+            for name, value, valid, third, rank in zip(FEATURES, *row, strict=True)
         }
         facts.append(tuple(entries.values()))
         roles.append(ROLES[entries["role"].value] if entries["role"].valid else None)

@@ -61,7 +61,8 @@ def explain_many(
     graphs. Where a model's prediction depends on more than that (a normalisation over the whole graph or over the
     batch, a cache), which is tested on every batch, predictions are explained one after another instead, each node on
     the whole graph, each graph alone. Both give what ``explainer(data.x, data.edge_index, index=node)`` gives, and
-    ``explainer(graph.x, graph.edge_index)``.
+    ``explainer(graph.x, graph.edge_index)``, where that is handed everything else that the model takes from the graph,
+    such as ``edge_weight``.
 
     Graphs have no psi and no embeddings here: those of a graph's nodes are post hoc, and relative to the other nodes
     of their graph, which takes longer than all of the rest; ``explainer(graph.x, graph.edge_index).psi`` has them.

@@ -27,12 +27,13 @@ from gragr_explain.explain._copies import REFUSALS, listening, messages_of_a_cop
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
 from gragr_explain.explain._feature_gradient import FeatureGradient
-from gragr_explain.explain._objective import confidences, predictions
+from gragr_explain.explain._objective import check_returned, confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
+from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, NeighbourFact
 
@@ -83,14 +84,23 @@ def explain_graphs(
 
     output = torch.cat(outputs)
     prediction, confidence = predictions(output, explainer.model_config), confidences(output, explainer.model_config)
-    label = _labels([picked[number] for number in numbers.tolist()])
+    label = None if confidence is None else _labels([picked[number] for number in numbers.tolist()])
     neighbours = [
         [NeighbourFact(f"node {node}", weight, None) for node, weight in supporting_nodes(found, None)]
         for found in edges
     ]
     subjects, labels = [f"graph {number}" for number in numbers.tolist()], None if label is None else label.tolist()
     facts = prediction_facts(
-        subjects, prediction, confidence, neighbours, features, changes, labels, algorithm.names, source="post hoc"
+        subjects,
+        prediction,
+        confidence,
+        neighbours,
+        features,
+        changes,
+        labels,
+        algorithm.names,
+        source="post hoc",
+        explains_labels=explainer.explanation_type == ExplanationType.phenomenon,
     )
     return GraphExplanations(
         index=numbers,
@@ -239,6 +249,8 @@ def _trial(explainer: Explainer, union: Union, number: int) -> Tensor:
     if not isinstance(output, Tensor) or output.shape[:1] != (1,):
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UnsupportedModelError(f"expected a model that returns one row for a graph, got {got}")
+    check_returned(output, explainer.model_config)
+    predictions(output, explainer.model_config)  # refuses what is no prediction of one class
     return output
 
 
@@ -273,8 +285,7 @@ def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, gra
 
 def _labels(graphs: list[Data]) -> Tensor | None:
     """The classes of graphs, -1 for one that has none."""
-    given = [graph.y for graph in graphs]
-    known = [isinstance(y, Tensor) and y.numel() == 1 and not y.is_floating_point() for y in given]
-    if not any(known):
+    given = [classes_of(graph.y, 1) for graph in graphs]
+    if all(y is None for y in given):
         return None
-    return torch.tensor([int(y) if is_known else -1 for y, is_known in zip(given, known, strict=True)])
+    return torch.tensor([-1 if y is None else int(y) for y in given])

@@ -21,6 +21,7 @@ from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
+from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact
 
@@ -95,7 +96,8 @@ class NodeJob:
 
         shared, label = self.shared, self._labels(nodes)
         labels = None if label is None else label.tolist()
-        facts = output_facts(nodes.tolist(), "node", shared, edges, features, changes, labels, names)
+        phenomenon = self.explainer.explanation_type == ExplanationType.phenomenon
+        facts = output_facts(nodes.tolist(), "node", shared, edges, features, changes, labels, names, phenomenon)
         nan = torch.full(nodes.shape, torch.nan, device=nodes.device)
         return NodeExplanations(
             index=nodes,
@@ -116,7 +118,5 @@ class NodeJob:
         )
 
     def _labels(self, nodes: Tensor) -> Tensor | None:
-        y: Any = self.data.y
-        if not isinstance(y, Tensor) or y.is_floating_point() or y.numel() != self.inputs.x.size(0):
-            return None
-        return y.view(-1)[nodes]
+        known = None if self.shared.confidence is None else classes_of(self.data.y, self.inputs.x.size(0))
+        return None if known is None else known[nodes]

@@ -50,7 +50,7 @@ def _remember(source: Any) -> Callable[[Any], bool]:
 def _state(source: Any) -> list[Any]:
     if isinstance(source, nn.Module):
         settings = [value for module in source.modules() for value in vars(module).values()]
-        plain = [value for value in settings if isinstance(value, bool | float | str)]
+        plain = [value for value in settings if isinstance(value, bool | int | float | str)]
         return [*plain, *(value.detach() for value in (*source.parameters(), *source.buffers()))]
     return [source._version] if isinstance(source, Tensor) else []
 

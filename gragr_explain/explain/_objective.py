@@ -30,7 +30,7 @@ def log_likelihood(output: Tensor, target: Tensor, config: ModelConfig) -> Tenso
     """
     target = target.view(-1).long()
     if config.mode == ModelMode.binary_classification:
-        score = output.reshape(-1)
+        score = _one_score(output)
         _check_targets(target, score.size(0), 2)
         if config.return_type == ModelReturnType.raw:
             return F.logsigmoid(torch.where(target == 1, score, -score))
@@ -115,7 +115,61 @@ def predictions(output: Tensor, config: ModelConfig) -> Tensor:
         return output.squeeze(-1) if output.dim() > 1 else output
     if config.mode == ModelMode.multiclass_classification:
         return output.argmax(-1)
-    return (output.reshape(-1) > (0 if config.return_type == ModelReturnType.raw else 0.5)).long()
+    return (_one_score(output) > (0 if config.return_type == ModelReturnType.raw else 0.5)).long()
+
+
+def known_targets(target: Tensor, prediction: Tensor) -> Tensor:
+    """Targets of a classifier, ``[num_outputs]``, with what it predicts in the place of those that are not known.
+
+    Args:
+        target: Classes, negative or NaN where they are not known.
+        prediction: The predicted classes, ``[num_outputs]``.
+    """
+    known = target.reshape(-1).nan_to_num(nan=-1).long()
+    return torch.where(known < 0, prediction, known) if known.shape == prediction.shape else known
+
+
+def check_returned(output: Tensor, config: ModelConfig) -> None:
+    """Check that a classifier returns probabilities, or their logarithms, where it is said to.
+
+    Args:
+        output: The model's outputs, ``[num_outputs, *]``.
+        config: What the model is said to return.
+
+    Raises:
+        UnsupportedModelError: If it does not.
+    """
+    if config.mode == ModelMode.regression or config.return_type == ModelReturnType.raw or not output.numel():
+        return
+    numbers = output.detach().double()
+    slack = 10 * torch.finfo(output.dtype).eps ** 0.5 if output.is_floating_point() else 0.0
+    kind, is_probability = config.return_type.value, config.return_type == ModelReturnType.probs
+    probabilities = numbers if is_probability else numbers.exp()
+    lowest, highest = float(probabilities.min()), float(probabilities.max())
+    if not -slack <= lowest <= highest <= 1 + slack:
+        got = f"{float(numbers.min()):.4g} to {float(numbers.max()):.4g}"
+    elif config.mode == ModelMode.multiclass_classification and output.dim() == 2:
+        total = probabilities.sum(-1)
+        worst = float(total[(total - 1).abs().argmax()])
+        if abs(worst - 1) <= slack:
+            return
+        got = f"probabilities that add up to {worst:.4g}"
+    else:
+        return
+    raise UnsupportedModelError(
+        f"expected a model that returns {kind!r}, as its model_config says, got {got}; "
+        "for scores without bounds, set return_type='raw'"
+    )
+
+
+def _one_score(output: Tensor) -> Tensor:
+    """The score of each output of a binary classifier, ``[num_outputs]``."""
+    if output.shape[1:].numel() != 1:
+        raise UnsupportedModelError(
+            f"expected a binary classifier to return one score for each output, got outputs of shape "
+            f"{list(output.shape)}; wrap a model of several labels to return the one that is to be explained"
+        )
+    return output.reshape(-1)
 
 
 def _check_targets(target: Tensor, num_outputs: int, num_classes: int) -> None:

@@ -24,11 +24,13 @@ class Explanations:
         prediction: What the model predicts for them: classes, or numbers for regression, ``[num_explained]``.
         confidence: The probability of each prediction, NaN for regression, ``[num_explained]``.
         label: The true classes, -1 where unknown, ``[num_explained]``; ``None`` where there are none.
-        edges: For each prediction, the edges that support it: source, target and weight in ``(0, 1]``, strongest
-            first.
-        features: For each prediction, the features that support it: column and weight in ``(0, 1]``, strongest first.
+        edges: For each prediction, the edges that support it (or the label, where a phenomenon is explained): source,
+            target and weight in ``(0, 1]``, strongest first. The weights of edges that were searched for, from 1 down
+            to above 0.9, are their order; ``changes`` says what they do.
+        features: For each prediction, the features that support it (or the label): column and weight in ``(0, 1]``,
+            strongest first.
         changes: For each prediction, what is predicted without the edges that support it most; ``None`` where that was
-            not measured: for regression, and where no edge supports the prediction.
+            not measured: for regression, where no edge supports it, and where another class is explained.
         rationales: The text of each explanation.
         class_names: Names of the classes.
         feature_names: Names of the features.

@@ -16,7 +16,8 @@ class PsiFact:
         name: one of ``conflict``, ``stability``, ``influence``, ``confidence``, ``role``, ``receptiveness``.
         value: the feature, in its own units.
         valid: whether the value means something; where it does not, no text may state it.
-        rank: share in [0, 1] of the graph's valid nodes with a smaller value.
+        rank: share of the graph's valid nodes with a smaller value, where it is at least 0.5, or 1 less the share of
+            those with a larger one, where that is below 0.5; None where too many nodes have the same value for either.
         band: one of :data:`BANDS`, the third of the graph that the rank falls into.
     """
 
@@ -29,11 +30,11 @@ class PsiFact:
 
 @dataclass(frozen=True)
 class NeighbourFact:
-    """A neighbour whose edge supports the prediction.
+    """A neighbour whose edge supports what is explained.
 
     Attributes:
         name: what a text calls the neighbour: ``node 5``, or its name in the data.
-        weight: importance of its edge, in (0, 1].
+        weight: the weight of its edge in the mask, in (0, 1]; of edges that were searched for, the order counts.
         prediction: the class that the model predicts for it.
     """
 
@@ -80,6 +81,8 @@ class Facts:
         neighbours: the neighbours that support the prediction, strongest first.
         features: the features that support the prediction, strongest first.
         change: the prediction without its strongest supporting connections, or None where it was not measured.
+        explained: the class that neighbours and features support, where it is another than the prediction: the label of
+            a wrong prediction, where a phenomenon is explained.
     """
 
     subject: str
@@ -92,6 +95,7 @@ class Facts:
     neighbours: tuple[NeighbourFact, ...]
     features: tuple[FeatureFact, ...]
     change: ChangeFact | None = None
+    explained: str | None = None
 
     def valid_psi(self, name: str) -> PsiFact | None:
         """Return the psi feature ``name`` where it means something, else None."""

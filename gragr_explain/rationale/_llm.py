@@ -16,6 +16,8 @@ from gragr_explain.rationale._instruct import Instruct
 from gragr_explain.rationale._loading import EMBEDDED, load_language_model
 from gragr_explain.rationale._slots import SLOT_DIALECT, Slots
 
+_ANOTHER_CLASS = "The evidence speaks for another class than the prediction, of which language models are not asked."
+
 
 class LLMWriter:
     """Write rationales with a causal language model through transformers (eq. 17).
@@ -24,7 +26,8 @@ class LLMWriter:
     unless a temperature is given, and even then the same facts give the same text, whatever else is written with
     them. Every text is checked with :func:`check_grounding`; one that states what the facts do not support, repeats
     itself or does not name the prediction is replaced by the text of :class:`TemplateWriter`, and marked. So is one
-    for which memory does not suffice, even for a batch of one, or time.
+    for which memory does not suffice, even for a batch of one, or time, and one whose evidence speaks for another class
+    than the prediction, as where the label of a wrong prediction is explained.
 
     The default model comes with the package. It is small, never sees a name or a number, and writes *slots* for them
     which are filled from the facts; the key ``gragr_dialect`` in the ``config.json`` of a model says that it does so.
@@ -124,11 +127,17 @@ class LLMWriter:
         """
         too_long = f"The prompt is longer than the {self._room} tokens that the language model has room for."
         prompts = [self._dialect.prompt(each) for each in facts]
-        fitting = [row for row, prompt in enumerate(prompts) if 0 < len(prompt.tokens) <= self._room]
+        fitting = [
+            row
+            for row, (each, prompt) in enumerate(zip(facts, prompts, strict=True))
+            if each.explained is None and 0 < len(prompt.tokens) <= self._room
+        ]
         answers = dict(zip(fitting, self._decode([prompts[row].tokens for row in fitting]), strict=True))
         rationales = []
         for row, (each, prompt) in enumerate(zip(facts, prompts, strict=True)):
-            if row not in answers:
+            if each.explained is not None:
+                rationales.append(from_template(each, (_ANOTHER_CLASS,)))
+            elif row not in answers:
                 rationales.append(from_template(each, (too_long,)))
             elif answers[row].problem:
                 rationales.append(from_template(each, (answers[row].problem,)))

@@ -53,13 +53,14 @@ def _question(facts: Facts) -> str:
         f"Context vector ({_SOURCES.get(facts.source, 'of unknown origin')}; the bands are thirds of this graph):",
         *(f"- {title}: {_psi(name, facts)}" for name, title in TITLES.items()),
     ]
+    what = "the prediction" if facts.explained is None else show_name(facts.explained)
     if facts.neighbours:
-        lines.append("Neighbours that support the prediction, strongest first:")
+        lines.append(f"Neighbours that support {what}, strongest first:")
     for neighbour in facts.neighbours:
         predicted = "" if neighbour.prediction is None else f", predicted as {show_name(neighbour.prediction)}"
         lines.append(f"- {show_name(neighbour.name)} (weight {show_number(neighbour.weight)}{predicted})")
     if facts.features:
-        lines.append("Input features that support the prediction, strongest first:")
+        lines.append(f"Input features that support {what}, strongest first:")
     lines += [f"- {show_name(each.name)} (weight {show_number(each.weight)})" for each in facts.features]
     lines += [_change(facts), _outcome(facts), _reliability(facts), _TASK]
     return "\n".join(lines)

@@ -79,12 +79,16 @@ def _support(facts: Facts) -> str:
     ]
     features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in _worth_naming(facts.features)]
     whose = "its neighbourhood, above all" if facts.kind == "node" else "the graph, above all"
+    other = None if facts.explained is None else show_name(facts.explained)
     parts = []
     if neighbours:
-        parts.append(f"support comes from {whose} {join_words(neighbours)}")
+        what = "support" if other is None else f"what speaks for {other}"
+        parts.append(f"{what} comes from {whose} {join_words(neighbours)}")
     if features:
-        parts.append(f"the input features that count most are {join_words(features)}")
-    return "; ".join(parts) or "no connection and no input feature stands out as its support"
+        which = "that count most" if other is None else f"that speak most for {other}"
+        parts.append(f"the input features {which} are {join_words(features)}")
+    nothing = "its support" if other is None else f"support of {other}"
+    return "; ".join(parts) or f"no connection and no input feature stands out as {nothing}"
 
 
 def _change(facts: Facts) -> str:

@@ -28,6 +28,17 @@ def test_truthful_texts_are_accepted(learned_folders, template):
     assert all((each.writer, each.replaced, each.problems) == ("llm", False, ()) for each in rationales)
 
 
+def test_evidence_for_another_class_is_written_of_by_the_template(learned_folders):
+    label = replace(CONFLICT, explained=CONFLICT.label, change=None)
+    first, second = LLMWriter(learned_folders["plain"], device="cpu", max_new_tokens=60)([STABLE, label])
+    assert first.writer == "llm"
+    assert (second.writer, second.replaced) == ("template", True)
+    assert second.problems[0].startswith("The evidence speaks for another class than the prediction")
+    assert second.text == TemplateWriter()([label])[0].text
+    assert f'What speaks for "{CONFLICT.label}" comes from its neighbourhood' in second.text
+    assert f'Neighbours that support "{CONFLICT.label}", strongest first:' in build_prompt(label)
+
+
 def test_a_learned_text_is_a_lie_about_other_facts(learned_folders):
     """The model answers from memory; where the facts have changed, its text is replaced and marked."""
     changed = replace(STABLE, confidence=0.612)
