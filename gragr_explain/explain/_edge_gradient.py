@@ -11,7 +11,7 @@ from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
-from gragr_explain.explain._objective import support
+from gragr_explain.explain._objective import check_returned, support, targets_of
 from gragr_explain.history import check_output
 from gragr_explain.inputs import check_index
 
@@ -96,9 +96,11 @@ class EdgeGradientExplainer(EdgeAlgorithm):
     ) -> tuple[Tensor, Tensor | None]:
         def objective(output: Tensor) -> Tensor:
             check_output(output)
+            check_returned(output, self.model_config)
             chosen = check_index(index, output.size(0), x.device)
-            each = support(output, target, self.model_config, self.explainer_config.explanation_type)
-            return (each if chosen is None else each[chosen]).sum()
+            wanted = torch.arange(output.size(0), device=x.device) if chosen is None else chosen
+            targets = targets_of(target, wanted, output.size(0))
+            return support(output[wanted], targets, self.model_config, self.explainer_config.explanation_type).sum()
 
         gradients = layer_gradients if self.level == "layer" else input_gradients
         edge_evidence, gradient = gradients(model, objective, x, edge_index, **kwargs)

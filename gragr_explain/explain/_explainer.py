@@ -26,7 +26,7 @@ from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._notebook import explanation_html
-from gragr_explain.explain._objective import support
+from gragr_explain.explain._objective import support, targets_of
 from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
@@ -427,8 +427,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
     ) -> FoundInGraph:
         """The evidence for some outputs, added up, on the whole graph."""
         wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
+        targets = targets_of(target, wanted, shared.output.size(0))
         edges, features = input_gradients(
-            model, lambda output: self._support(output[wanted], target[wanted]).sum(), x, edge_index, **kwargs
+            model, lambda output: self._support(output[wanted], targets).sum(), x, edge_index, **kwargs
         )
         factor = self._factor(shared)
         edges = edges if factor is None else edges * factor
@@ -443,7 +444,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             largest = messages_of_a_copy(model, union, union, shared.output[wanted])
         size = 4 * (2 * x.numel() + 3 * (largest or 0))
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
-        trials = self.trials(model, union, target[wanted], at_once)
+        trials = self.trials(model, union, targets, at_once)
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
         changed = changes(trials, support, shared.prediction[wanted])

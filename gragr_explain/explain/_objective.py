@@ -28,7 +28,7 @@ def log_likelihood(output: Tensor, target: Tensor, config: ModelConfig) -> Tenso
         UnsupportedModelError: If the output has no such shape.
         InvalidGraphError: If a target is no class of the model.
     """
-    target = target.view(-1).long()
+    target = _classes(target)
     if config.mode == ModelMode.binary_classification:
         score = _one_score(output)
         _check_targets(target, score.size(0), 2)
@@ -94,11 +94,11 @@ def strength(output: Tensor, target: Tensor, config: ModelConfig, explanation_ty
         return support(output, target, config, explanation_type)
     likelihood = log_likelihood(output, target, config)
     if config.mode == ModelMode.binary_classification:
-        return likelihood - log_likelihood(output, 1 - target.view(-1).long(), config)
+        return likelihood - log_likelihood(output, 1 - _classes(target), config)
     if output.size(1) == 1:
         return likelihood
     scores = _log(output) if config.return_type == ModelReturnType.probs else output
-    own = torch.nn.functional.one_hot(target.view(-1).long(), output.size(1)).bool()
+    own = torch.nn.functional.one_hot(_classes(target), output.size(1)).bool()
     return scores[own] - scores.masked_fill(own, -torch.inf).logsumexp(-1)
 
 
@@ -125,8 +125,19 @@ def known_targets(target: Tensor, prediction: Tensor) -> Tensor:
         target: Classes, negative or NaN where they are not known.
         prediction: The predicted classes, ``[num_outputs]``.
     """
-    known = target.reshape(-1).nan_to_num(nan=-1).long()
+    known = _classes(target)
     return torch.where(known < 0, prediction, known) if known.shape == prediction.shape else known
+
+
+def targets_of(target: Tensor, wanted: Tensor, num_outputs: int) -> Tensor:
+    """The targets of some outputs, ``[num_wanted, *]``; those of others need not be known.
+
+    Raises:
+        InvalidGraphError: If there is not a target for each output.
+    """
+    if target.numel() % max(num_outputs, 1) or bool(target.numel()) != bool(num_outputs):
+        raise InvalidGraphError(f"expected a target for each of {num_outputs} outputs, got {target.numel()}")
+    return target.reshape(num_outputs, -1)[wanted]
 
 
 def check_returned(output: Tensor, config: ModelConfig) -> None:
@@ -160,6 +171,11 @@ def check_returned(output: Tensor, config: ModelConfig) -> None:
         f"expected a model that returns {kind!r}, as its model_config says, got {got}; "
         "for scores without bounds, set return_type='raw'"
     )
+
+
+def _classes(target: Tensor) -> Tensor:
+    """Targets as classes, ``[num_outputs]``, -1 for NaN."""
+    return target.reshape(-1).nan_to_num(nan=-1).long()
 
 
 def _one_score(output: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, global_mean_pool
 
-from gragr_explain import EdgeGradientExplainer, GradientContextExplainer, explain_many
+from gragr_explain import EdgeGradientExplainer, GradientContextExplainer, OcclusionExplainer, explain_many
 from gragr_explain.context import FEATURES, GradientContext
 from gragr_explain.errors import InvalidGraphError, UnsupportedModelError
 from gragr_explain.explain._facts import psi_facts
@@ -105,24 +105,26 @@ def test_numbers_are_no_labels_of_classes(gcn, graph):
     assert explain_many(regression, graph, [0], progress=False).label is None
 
 
-def test_other_nodes_may_have_no_label(gcn, graph):
+@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
+@pytest.mark.parametrize("unknown", [-1, torch.nan])
+def test_other_nodes_may_have_no_label(gcn, graph, algorithm, unknown):
     y = wrong_labels(gcn.eval(), graph)
-    explainer = explainer_for(gcn, kind="phenomenon")
+    explainer = explainer_for(gcn, algorithm(), kind="phenomenon", nodes=None)
     whole = explainer(graph.x, graph.edge_index, index=1, target=y)
-    some = y.clone()
-    some[7] = -1  # in another component
+    some = y.clone() if unknown == -1 else y.float()
+    some[7] = unknown  # in another component
     found = explainer(graph.x, graph.edge_index, index=1, target=some)
     assert torch.equal(found.edge_mask, whole.edge_mask)
     with pytest.raises(InvalidGraphError, match=r"target classes in \[0, 2\], got -1 to -1"):
         explainer(graph.x, graph.edge_index, index=7, target=some)
 
 
-@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer])
+@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
 def test_a_model_of_several_labels_is_refused(graph, algorithm):
     torch.manual_seed(0)
     model = GCN(3, 8, num_layers=2, out_channels=3)
-    explainer = explainer_for(model, algorithm(), **BINARY)
-    with pytest.raises(UnsupportedModelError, match=r"one score for each output, got outputs of shape \[10, 3\]; wrap"):
+    explainer = explainer_for(model, algorithm(), nodes=None, **BINARY)
+    with pytest.raises(UnsupportedModelError, match=r"one score for each output, got outputs of shape \[\d+, 3\]; wrap"):
         explainer(graph.x, graph.edge_index, index=1)
 
 
@@ -153,18 +155,19 @@ RETURNED = {
 
 @pytest.mark.parametrize("said", ["probs", "log_probs"])
 @pytest.mark.parametrize("returned", list(RETURNED))
+@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_a_model_returns_is_what_its_configuration_says(gcn, graph, said, returned, dtype):
+def test_what_a_model_returns_is_what_its_configuration_says(gcn, graph, said, returned, algorithm, dtype):
     model = Returning(gcn.eval(), RETURNED[returned]).to(dtype)
     graph.x = graph.x.to(dtype)
-    explainer = explainer_for(model, returns=said)
+    explainer = explainer_for(model, algorithm(), nodes=None, returns=said)
     if said == returned:
         assert explainer(graph.x, graph.edge_index, index=1).edge_mask.max() == 1
         return
     with pytest.raises(UnsupportedModelError, match=f"expected a model that returns {said!r}, .*return_type='raw'"):
         explainer(graph.x, graph.edge_index, index=1)
     with pytest.raises(UnsupportedModelError, match=f"returns {said!r}"):
-        explain_many(explainer, graph, [1], progress=False)
+        explain_many(explainer_for(model, returns=said), graph, [1], progress=False)
 
 
 def test_what_a_model_returns_of_graphs_is_what_its_configuration_says(graph):
