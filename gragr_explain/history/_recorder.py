@@ -22,6 +22,7 @@ from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
+from gragr_explain.labels import classes_of
 
 WEIGHT_SNAPSHOTS = 8
 
@@ -181,15 +182,15 @@ class GradientRecorder:
 
     def _on_predictions(self, hidden: Tensor, output: Tensor, step: int) -> None:
         due = step % self.self_field_every == 0
-        self._check_truth(output)
-        if self._y is not None and self._y.is_floating_point():
+        y = self._truth(output)
+        if y is not None and y.is_floating_point():
             if due:
                 known = slice(None) if self._train_mask is None else self._train_mask
-                error = output[known] - self._y.view_as(output)[known]
+                error = output[known] - y.view_as(output)[known]
                 self._record("self", _gradient(error.square().sum() / 2, hidden))
             return
         log_probs = class_log_probs(output if due else output.detach())
-        label = self_labels(log_probs.detach(), self._y, self._train_mask)
+        label = self_labels(log_probs.detach(), y, self._train_mask)
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
             field = _gradient(loss, hidden)
@@ -200,16 +201,25 @@ class GradientRecorder:
         self._trace("confidence", probs.amax(-1))
         self._trace("margin", margins(probs, label))
 
-    def _check_truth(self, output: Tensor) -> None:
-        if self._y is None:
-            return
-        expected = output.shape if self._y.is_floating_point() else output.shape[:1]
-        if self._y.numel() != expected.numel():
-            raise InvalidGraphError(f"expected labels y of shape {list(expected)}, got {list(self._y.shape)}")
+    def _truth(self, output: Tensor) -> Tensor | None:
+        """The labels: classes, or the numbers of a regression.
+
+        Of a model with one output, floating-point labels that are all 0 or 1 are classes, as for binary cross-entropy.
+        """
+        y = self._y
+        if y is None:
+            return None
+        classes = classes_of(y, output.numel()) if y.is_floating_point() and output.shape[1:].numel() == 1 else None
+        if classes is not None and int(classes.max()) <= 1:
+            y = classes
+        expected = output.shape if y.is_floating_point() else output.shape[:1]
+        if y.numel() != expected.numel():
+            raise InvalidGraphError(f"expected labels y of shape {list(expected)}, got {list(y.shape)}")
         if self._train_mask is not None and self._train_mask.shape != output.shape[:1]:
             raise InvalidGraphError(
                 f"expected a train_mask of shape [{output.size(0)}], got {list(self._train_mask.shape)}"
             )
+        return y
 
     def _on_gradient(self, gradient: Tensor, forward: int) -> None:
         if self._paused or torch.is_grad_enabled():

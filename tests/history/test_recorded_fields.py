@@ -137,6 +137,28 @@ def test_without_labels_the_self_field_is_that_of_the_predictions() -> None:
     assert torch.equal(blind.field("self"), unlabelled.field("self"))
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_labels_of_binary_cross_entropy_are_classes(shape: tuple[int, ...]) -> None:
+    """The history of a classifier is the same, whether its labels are 0 and 1 or 0.0 and 1.0."""
+    histories = []
+    for dtype in (torch.long, torch.float):
+        torch.manual_seed(0)
+        data, model = make_graph(), GCN(make_graph().num_features, 8, num_layers=2, out_channels=1)
+        data.y = (torch.arange(data.num_nodes) % 2).to(dtype).view(shape)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with GradientRecorder(model, data) as history:
+            for _ in range(3):
+                optimizer.zero_grad()
+                score = model(data.x, data.edge_index).view(-1)[data.train_mask]
+                F.binary_cross_entropy_with_logits(score, data.y.view(-1)[data.train_mask].float()).backward()
+                optimizer.step()
+        histories.append(history)
+    first, second = histories
+    assert set(first.trajectories) == set(second.trajectories) == {"norm", "confidence", "margin", "alignment"}
+    assert torch.equal(first.field("self"), second.field("self"))
+    assert bool((first.field("self").norm(dim=-1) > 0).all())
+
+
 def test_regression_has_the_self_field_of_its_squared_error() -> None:
     data, model = make_graph(), make_model("graph level").gnn
     data.y = torch.randn(data.num_nodes, 8)
