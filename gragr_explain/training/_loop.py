@@ -45,13 +45,22 @@ def check_training(
     check_number("weight_decay", weight_decay, least=0)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
-    val_mask = mask_of(data, "val_mask")
+    mask_of(data, "val_mask")
     check_number("patience", patience, whole=True, least=1, optional=True)
-    if patience is not None and (val_mask is None or not bool(val_mask.any())):
-        raise InvalidArgumentError(f"expected a val_mask with at least one node for patience={patience}, got none")
     num_classes = class_scores(model, data).size(1)
     training_nodes(data, num_classes)
+    if patience is not None and _validation(data) is None:
+        raise InvalidArgumentError(
+            f"expected a val_mask with at least one node that has a label for patience={patience}, got none"
+        )
     return num_classes
+
+
+def _validation(data: Data) -> Tensor | None:
+    """Which nodes the model is validated on, ``[num_nodes]``: those of the mask that have a label, if there are any."""
+    mask = data.get("val_mask")
+    known = None if mask is None else mask & (data.y >= 0)
+    return None if known is None or not bool(known.any()) else known
 
 
 class Step(Enum):
@@ -136,15 +145,14 @@ def train_full_batch(
         reasoning: What changes the objective and the model on the way.
 
     Returns:
-        The curves: ``"loss"``, and ``"val_acc"`` where there is a ``val_mask``.
+        The curves: ``"loss"``, and ``"val_acc"`` where a node of a ``val_mask`` has a label.
 
     Raises:
         TrainingError: If the loss is not finite; the model then has the last weights whose loss was.
     """
     curves = {} if curves is None else curves
     arguments = forward_arguments(model, data)
-    train_mask, val_mask, y = data.train_mask, data.get("val_mask"), data.y
-    validates = val_mask is not None and bool(val_mask.any())
+    train_mask, val_mask, y = data.train_mask, _validation(data), data.y
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
     copies = ({name: value.clone() for name, value in state.items()} for state in moments or ())
@@ -170,7 +178,7 @@ def train_full_batch(
                 (losses.mean() if reasoning is None else reasoning.objective(losses, output)).backward()
                 optimizer.step()
                 curves.setdefault("loss", []).append(value)
-                hits = _hits(model, data, arguments, val_mask) if validates else None
+                hits = None if val_mask is None else _hits(model, data, arguments, val_mask)
                 if hits is not None:
                     accuracy = float(hits.float().mean())
                     curves.setdefault("val_acc", []).append(accuracy)

@@ -10,7 +10,7 @@ from torch import nn
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GINConv, GraphSAGE, SAGEConv
 
 from gragr_explain import GradientHistory, GradientRecorder, GraGR
-from gragr_explain.errors import HistoryMismatchError, TrainingError
+from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, TrainingError
 from gragr_explain.history import find_history
 from gragr_explain.training import TABLE_5, hyperparameters_of
 
@@ -95,6 +95,21 @@ def test_curves_have_a_number_an_epoch(data):
 def test_without_validation_there_is_no_accuracy(data):
     del data.val_mask
     assert "val_acc" not in GraGR(gcn()).fit(data, epochs=2, progress=False).history.curves
+
+
+def test_validation_nodes_without_a_label_are_neither_right_nor_wrong(data):
+    known = data.clone()
+    known.val_mask = data.val_mask & (torch.arange(len(data.y)) % 2 == 0)
+    data.y = torch.where(known.val_mask | data.train_mask, data.y, -1)
+    assert bool((data.y[data.val_mask] < 0).any())
+    every, some = (
+        GraGR(gcn()).fit(graph, epochs=5, progress=False).history.curves["val_acc"] for graph in (data, known)
+    )
+    assert every == some
+    data.y = torch.where(data.train_mask, data.y, -1)
+    assert "val_acc" not in GraGR(gcn()).fit(data, epochs=1, progress=False).history.curves
+    with pytest.raises(InvalidArgumentError, match="one node that has a label for patience=5, got none"):
+        GraGR(gcn()).fit(data, epochs=1, patience=5, progress=False)
 
 
 def test_validation_accuracy_is_that_of_the_weights_after_the_step(data):
