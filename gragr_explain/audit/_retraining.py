@@ -76,7 +76,7 @@ class Retraining:
 
 def _drop_edges(data: Data) -> None:
     """Leave a graph its nodes."""
-    for name in ("edge_weight", "edge_attr"):
-        if isinstance(data.get(name), Tensor):
-            data[name] = data[name][:0]
+    for name, value in data.to_dict().items():
+        if name != "edge_index" and isinstance(value, Tensor) and data.is_edge_attr(name):
+            data[name] = value[:0]
     data.edge_index = data.edge_index[:, :0]

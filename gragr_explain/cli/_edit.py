@@ -84,7 +84,8 @@ def edit(
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
     classes = [parse_class(name, dataset.class_names) for name in label]
-    place = folder.with_name(f"{folder.resolve().name}-edited") if out is None else out
+    beside = folder.resolve() if folder.name in ("", "..") else folder
+    place = beside.with_name(f"{folder.resolve().name}-edited") if out is None else out
     check_free(place, overwrite)
     with _writable(place):
         done = edit_model(checkpoint.trained, dataset.data, index, classes, method=method.value)

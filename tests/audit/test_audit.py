@@ -288,6 +288,13 @@ def test_isolated_nodes_directed_edges_and_a_rare_class(data):
     assert result.labels["probability"].notna().all()
 
 
+def test_edges_may_have_types(data):
+    """The trial without edges has none of their types, whether a model looks at them or not."""
+    data.edge_type = torch.arange(data.num_edges) % 2
+    data.edge_kind = torch.ones(data.num_edges)
+    assert len(audit(trained("GCN", data), data, epochs=10, progress=False).labels)
+
+
 def test_no_edge_at_all(data):
     data.edge_index = data.edge_index[:, :0]
     result = audit(trained("GCN", data), data, epochs=10, progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -55,6 +56,18 @@ def predictions(folder, data):
 
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_one_is_in_has_a_neighbour_too(place, run, tmp_path, monkeypatch):
+    shutil.copytree(place / "out", tmp_path / "mine")
+    (tmp_path / "mine" / "below").mkdir()
+    target = (int(predictions(place / "out", load_dataset(place / "graph.pt").data)[7]) + 1) % 3
+    for inside, folder in (("mine", "."), ("mine/below", "..")):
+        monkeypatch.chdir(tmp_path / inside)
+        printed, failed = run("edit", folder, 7, "--label", target)
+        assert failed is None, printed
+        assert (tmp_path / "mine-edited" / "edit.html").is_file()
+        shutil.rmtree(tmp_path / "mine-edited")
 
 
 def test_an_edit_is_written_beside_the_model(place, run, tmp_path):
