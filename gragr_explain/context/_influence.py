@@ -80,9 +80,9 @@ def influences(
         s(q, i) = \frac{1}{n} \operatorname{mean}_t\, \nabla \ell_q(\theta_t)^\top (H_t + \delta_t I)^{-1}\,
         \nabla \ell_i(\theta_t)
 
-    at three of the weights that the model's history kept, from the middle of the training to its end; where nothing was
-    recorded, at the model's own weights. Without curvature, it is the sum over all recorded weights, each as often as
-    the steps it stands for, with respect to the last layer's weights (those after the hidden representation),
+    at every other one of the weights that the model's history kept of the later half of the training; where nothing
+    was recorded, at the model's own weights. Without curvature, it is the sum over all recorded weights, each as often
+    as the steps it stands for, with respect to the last layer's weights (those after the hidden representation),
 
     .. math::
         s(q, i) = \frac{1}{n} \sum_t \nabla \ell_q(\theta_t)^\top \nabla \ell_i(\theta_t)

@@ -123,6 +123,8 @@ def export(
     else:
         assert isinstance(explanations, NodeExplanations)
         graph = _explained_graph(explanations, data)
+        if history is not None:
+            history.check_graph(graph.x.size(0), graph.x, graph.edge_index)
         if image_shape is not None:
             check_image_shape(image_shape, graph.x.size(-1))
         if prototypes is not None:
@@ -132,6 +134,8 @@ def export(
                 f"expected influences of the graph's {graph.x.size(0)} nodes, got one of node "
                 f"{int(influences.train.max())}"
             )
+        if influences is not None:
+            _check_influences(influences, explanations)
         chosen = _full(choose_cards(explanations) if cards is None else cards)
         page = partial(
             render_page,
@@ -203,6 +207,16 @@ def _explained_graphs(explanations: GraphExplanations, data: Any) -> dict[int, D
                 f"{last} supports the prediction"
             )
     return found
+
+
+def _check_influences(influences: Influences, explanations: NodeExplanations) -> None:
+    """Check that influences are on predictions, of which the page speaks."""
+    other = influences.target != explanations.all_predictions[influences.index]
+    if bool(other.any()):
+        raise InvalidArgumentError(
+            f"expected influences on what is predicted, got those on another class for node "
+            f"{int(influences.index[other][0])}; ask for them without a target"
+        )
 
 
 def _check_none(**only_nodes: Any) -> None:

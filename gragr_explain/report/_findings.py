@@ -58,12 +58,14 @@ class Findings(Predictions):
             ``agreeing`` (how many of them the model puts in the same class) and ``border`` (whether any is put in
             another; missing for a regression).
         recorded: Whether conflicts were counted while the model was trained.
+        knows_seen: Whether the graph says what the model was trained on, by a mask of its nodes.
         pairs: How many nodes in conflict lie where two classes meet: two predicted classes, that of the node and
             that of a neighbour in either order, and the number of such nodes; most first.
     """
 
     recorded: bool
     pairs: list[tuple[int, int, int]]
+    knows_seen: bool = True
 
     @property
     def defined(self) -> pd.DataFrame:
@@ -102,13 +104,14 @@ def find(explanations: NodeExplanations, data: Data, history: GradientHistory | 
     recorded = counted is not None and len(counted) == context.num_nodes
     conflicts = counted.cpu() > 0 if counted is not None and recorded else context.alignment.cpu() < 0
     frame["conflicts"] = pd.Series(conflicts[index].numpy(), dtype="boolean").mask(frame["rank_conflict"].isna())
-    frame["seen"] = _seen(data, context.num_nodes)[index].numpy()
+    seen = _seen(data, context.num_nodes)
+    frame["seen"] = False if seen is None else seen[index].numpy()
     predictions = explanations.all_predictions.cpu()
     source, target = _neighbours(data.edge_index.cpu(), context.num_nodes)
     frame["degree"] = target.bincount(minlength=context.num_nodes)[index].numpy()
     if predictions.is_floating_point():
         frame["agreeing"], frame["border"] = 0, pd.Series(pd.NA, frame.index, dtype="boolean")
-        return Findings(frame, recorded, [])
+        return Findings(frame, recorded, [], seen is not None)
     differs = predictions[source] != predictions[target]
     agreeing = target[~differs].bincount(minlength=context.num_nodes)[index].numpy()
     frame["agreeing"] = agreeing
@@ -116,15 +119,15 @@ def find(explanations: NodeExplanations, data: Data, history: GradientHistory | 
     inside = torch.zeros(context.num_nodes, dtype=torch.bool)
     inside[frame.loc[frame["conflicts"].eq(True).fillna(False), "node"].tolist()] = True
     differs &= inside[target]
-    return Findings(frame, recorded, _pairs(predictions, source[differs], target[differs]))
+    return Findings(frame, recorded, _pairs(predictions, source[differs], target[differs]), seen is not None)
 
 
-def _seen(data: Data, num_nodes: int) -> Tensor:
-    """Which nodes' labels the model was trained on, as far as the graph says."""
+def _seen(data: Data, num_nodes: int) -> Tensor | None:
+    """Which nodes' labels the model was trained on; ``None`` where the graph does not say, or of several splits."""
     mask = data.get("train_mask")
     if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == (num_nodes,):
         return mask.cpu()
-    return torch.zeros(num_nodes, dtype=torch.bool)
+    return None
 
 
 def _neighbours(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:

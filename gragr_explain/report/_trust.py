@@ -38,6 +38,8 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
             f"What counts more: of the {len(judged):,} whose label it was not shown while it learned, it is right "
             f"about {int(judged['correct'].sum()):,} ({percent(judged['correct'].mean())})."
         )
+    elif not findings.knows_seen:
+        sentences.append("Which of these nodes it learned from is not known here: about those it is right too easily.")
     elif judged["seen"].all():
         sentences.append("It learned from these very labels, which flatters it.")
     sentences += how_sure(judged)

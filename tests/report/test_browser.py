@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import unquote
 
@@ -50,6 +51,7 @@ def page(tmp_path_factory, history):
         changes=lambda node: ChangeFact(1 + node % 2, f"other {HOSTILE[0]}", 0.7) if node % 4 else None,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("page")
+    found = replace(INFLUENCES, target=explanations.all_predictions[INFLUENCES.index])
     return export(
         explanations,
         folder,
@@ -57,7 +59,7 @@ def page(tmp_path_factory, history):
         history=history,
         title=f"Title {HOSTILE[0]}",
         cards=[3, 4, 39],
-        influences=INFLUENCES,
+        influences=found,
         frequencies=FrequencyProfile((HOSTILE[0], HOSTILE[1]), torch.tensor([1.0, 0.6]), torch.tensor([0.6, 1.2]), 1.9),
         prototypes=PROTOTYPES,
         formats=["html"],

@@ -8,11 +8,19 @@ import pytest
 import torch
 from made_explanations import make_data, make_explanations
 from torch_geometric.explain import Explanation
+from torch_geometric.nn import GCN
 
 from gragr_explain.cli._edit import parse_class
 from gragr_explain.context import Influences
-from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidIndexError, OutputError
+from gragr_explain.errors import (
+    GragrError,
+    HistoryMismatchError,
+    InvalidArgumentError,
+    InvalidIndexError,
+    OutputError,
+)
 from gragr_explain.files import check_writable
+from gragr_explain.history import GradientRecorder
 from gragr_explain.report import _export, export
 from gragr_explain.report._payload import label_option
 
@@ -42,6 +50,31 @@ def test_influences_of_another_graph(explanations, data, tmp_path):
     with pytest.raises(InvalidIndexError, match="graph's 40 nodes, got one of node 40"):
         export(explanations, tmp_path, data=data, influences=found)
     assert names(tmp_path) == set()
+
+
+def test_influences_on_what_is_not_predicted(explanations, data, tmp_path):
+    """The page says of them what makes the model surer of its prediction."""
+    index, train = torch.tensor([3, 5]), torch.tensor([0, 1])
+    predicted = explanations.all_predictions[index]
+    for target, refused in ((predicted, False), (predicted + torch.tensor([0, 1]), True)):
+        found = Influences(index, target, train, torch.zeros(2, dtype=torch.long), torch.rand(2, 2))
+        if refused:
+            with pytest.raises(InvalidArgumentError, match="another class for node 5; ask for them without a target"):
+                export(explanations, tmp_path / "refused", data=data, influences=found)
+        else:
+            export(explanations, tmp_path / "taken", data=data, influences=found)
+
+
+def test_a_history_of_another_graph(explanations, data, tmp_path):
+    model = GCN(data.num_features, 4, num_layers=2, out_channels=3)
+    with GradientRecorder(model, data) as history:
+        model(data.x, data.edge_index).sum().backward()
+    export(explanations, tmp_path / "its own", data=data, history=history, formats=["jsonl"])
+    other = data.clone()
+    other.x = data.x + 1
+    with pytest.raises(HistoryMismatchError, match="with other features or edges"):
+        export(explanations, tmp_path / "another", data=other, history=history)
+    assert not (tmp_path / "another").exists()
 
 
 def test_a_label_is_named_as_the_command_line_reads_it():

@@ -56,6 +56,15 @@ def test_the_model_is_judged_by_what_it_did_not_see(explanations):
     assert "It learned from these very labels" in said(explanations, data)
 
 
+def test_where_no_mask_says_what_the_model_saw_the_page_says_so(explanations, data):
+    caveat = "Which of these nodes it learned from is not known here: about those it is right too easily."
+    assert caveat in said(explanations, data)
+    data.train_mask = torch.ones(40, 2, dtype=torch.bool)  # two splits
+    assert caveat in said(explanations, data)
+    data.train_mask = torch.arange(40) < 20
+    assert caveat not in said(explanations, data)
+
+
 def test_mistakes_are_compared_with_right_answers(explanations, data):
     frame, rank = to_frame(explanations), explanations.context.rank[:, 0]
     known = frame.dropna(subset="correct")
