@@ -42,18 +42,22 @@ def _settings(options: dict[str, tuple[Any, ...]]) -> dict[str, tuple[dict[str, 
     }
 
 
-_STEPS: dict[str, tuple[dict[str, Any], bool]] = {"linear": (FLOW, False), "relu": ({**FLOW, "act": "relu"}, False)}
-_LONGER = {"num_layers": 3}
+def _graff_settings(w: str) -> dict[str, tuple[dict[str, Any], bool]]:
+    """Two or three steps that are linear, have a ReLU, or are nearly those of heat flow, for which W must attract."""
+    steps: dict[str, tuple[dict[str, Any], bool]] = {
+        "linear": (FLOW, False),
+        "relu": ({**FLOW, "act": "relu"}, False),
+        **({"dropped": (FLOW, True)} if w == "neg-prod" else {"heat": (HEAT, True)}),
+    }
+    longer = {f"{name}, longer": ({**flow, "num_layers": 3}, drops) for name, (flow, drops) in steps.items()}
+    return {**steps, **longer}
+
+
 SETTINGS: dict[str, dict[str, tuple[dict[str, Any], bool]]] = {
-    **{model: {**_STEPS, "heat": (HEAT, True), "heat, longer": ({**HEAT, **_LONGER}, True)} for model in GRAFFS},
-    "GRAFF, neg-prod": {**_STEPS, "dropped": (FLOW, True), "dropped, longer": ({**FLOW, **_LONGER}, True)},
+    **{model: _graff_settings(w) for model, w in GRAFFS.items()},
     **{model: _settings(options) for model, options in OPTIONS.items()},
 }
-"""The settings of each model by name: arguments, and whether features are dropped.
-
-Those of GRAFF are how its steps are made: linear, with a ReLU, or two or three that are nearly those of heat flow, for
-which W must attract. With the weight decays, it has twelve settings, and its peers have as many or more.
-"""
+"""The settings of each model by name: arguments, and whether features are dropped."""
 DECAYS = {model: (5e-4, 5e-3) if model in ("GCNII", "FAGCN") else (5e-4, 5e-3, 5e-2) for model in SETTINGS}
 """The weight decays that each is tuned by. A strong one never helped GCNII and FAGCN."""
 
