@@ -29,9 +29,10 @@ class GRAFF(nn.Module):
     layers, so that the whole model descends one energy. With ``bias=False`` and the diagonally dominant :math:`W` it
     has :math:`pd + d^2 + 3d + dk` parameters, for :math:`p` input, :math:`d` hidden and :math:`k` output channels.
 
-    Choose its weight decay by validation: its authors use 0.0002 to 0.04, and in ``reports/graff.md`` 0.05 is better
-    than the usual 0.0005 on most graphs and far worse on Cora and CiteSeer. Where most edges join nodes of one class,
-    try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, and dropout of the features.
+    Choose its weight decay by validation: its authors use 0.0002 to 0.04, and in ``reports/graff.md`` validation
+    chooses 0.05 on most graphs, and 0.0005 or 0.005 where nearly all neighbours are alike and on Cora and CiteSeer.
+    Where most edges join nodes of one class, try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, two or
+    three steps, and dropout of the features.
 
     Made as PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN` models are, but trained on undirected graphs;
     see :class:`GRAFFConv`.
