@@ -269,7 +269,7 @@ def test_nothing_is_left_behind(level, training, gcn, graph):
 def test_nothing_is_left_behind_by_a_failure(gcn, graph):
     explainer = explainer_for(gcn.train(), EdgeGradientExplainer(level="layer"))
     before = state_of(gcn)
-    with pytest.raises(InvalidGraphError, match="target class"):
+    with pytest.raises(InvalidGraphError, match="a target for each of 10 outputs, got 3"):
         explainer.algorithm(gcn, graph.x, graph.edge_index, target=torch.zeros(3), index=1)
     assert_same_state(before, state_of(gcn))
     assert gcn.training
