@@ -112,9 +112,9 @@ def _verdict(
             "The search adds one edge after another. Its rankings are refined for graphs, and for nodes where it has "
             "failed: where gradients foretold wrongly what adding edges does, or the chosen edges do less than most of "
             "what all do (the limits were chosen on validation nodes). Refining compares a ranking with one that is "
-            "cut down from all edges, and improves the better one by moves of single edges; what that costs is in "
-            "explainer_cost.md. Mean characterisation so, with no ranking of nodes refined (`refine=False`), and with "
-            "all (`refine=True`): "
+            "cut down from all edges, and improves the better one by moves and exchanges of single edges; what that "
+            "costs is in explainer_cost.md. Mean characterisation so, with no ranking of nodes refined "
+            "(`refine=False`), and with all (`refine=True`): "
             + "; ".join(
                 f"{means['ours']:.3f}, {means[REFINED[0]]:.3f} and {means[REFINED[1]]:.3f} ({_TITLES[name]})"
                 for name, means in searched.items()
@@ -127,9 +127,9 @@ def _verdict(
         texts.append(
             f"Mean characterisation over the {len(both)} cells that have all three: ours {both['ours'].mean():.3f}, "
             f"**{ratios['GNNExplainer']:.2f} times GNNExplainer's** and **{ratios['PGExplainer']:.2f} times "
-            f"PGExplainer's** (goal 2.5 times: {'met' if ratios.min() >= 2.5 else 'missed'}). GNNExplainer is run as "
-            "it is best on validation instances, edges without features; and where no 10 edges are needed, as on "
-            "digits, no explainer can score."
+            f"PGExplainer's** (goal 2.5 times: {'met' if ratios.min() >= 2.5 else 'missed'}; ceiling.md says how far "
+            "any explainer could come). GNNExplainer is run as it is best on validation instances, edges without "
+            "features; and where no 10 edges are needed, as on digits, no explainer can score."
         )
     if "motifs" in places:
         auroc = _auroc(table).mean().drop(list(HISTORY), errors="ignore").sort_values(ascending=False)

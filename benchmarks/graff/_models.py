@@ -31,6 +31,8 @@ OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
 """What each peer is tuned by beside the weight decay and dropout of features."""
 FLOW: dict[str, Any] = {"step_size": 0.5, "beta": 1.0}
 HEAT: dict[str, Any] = {"step_size": 1.0, "beta": 0.5, "heat": 0.9}
+RELUS: dict[str, Any] = {"act": "relu", "encoder_act": "relu"}
+HEAT_RELUS: dict[str, Any] = {"step_size": 1.0, "beta": 1.0, "heat": 0.98, **RELUS}
 
 
 def _settings(options: dict[str, tuple[Any, ...]]) -> dict[str, tuple[dict[str, Any], bool]]:
@@ -43,11 +45,13 @@ def _settings(options: dict[str, tuple[Any, ...]]) -> dict[str, tuple[dict[str, 
 
 
 def _graff_settings(w: str) -> dict[str, tuple[dict[str, Any], bool]]:
-    """Two or three steps that are linear, have a ReLU, or are nearly those of heat flow, for which W must attract."""
+    """Two or three steps that are linear, have ReLUs, or are nearly those of heat flow, for which W must attract."""
+    attracts = w != "neg-prod"
     steps: dict[str, tuple[dict[str, Any], bool]] = {
         "linear": (FLOW, False),
         "relu": ({**FLOW, "act": "relu"}, False),
-        **({"dropped": (FLOW, True)} if w == "neg-prod" else {"heat": (HEAT, True)}),
+        **({"heat": (HEAT, True)} if attracts else {"dropped": (FLOW, True)}),
+        **({"heat, relus": (HEAT_RELUS, True)} if attracts else {"relus, dropped": ({**FLOW, **RELUS}, True)}),
     }
     longer = {f"{name}, longer": ({**flow, "num_layers": 3}, drops) for name, (flow, drops) in steps.items()}
     return {**steps, **longer}

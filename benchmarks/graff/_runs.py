@@ -78,7 +78,7 @@ def _train(model: nn.Module, data: Data, weight_decay: float) -> tuple[float, fl
         model.eval()
         with torch.no_grad():
             output, y = model(data.x, data.edge_index)[data.val_mask], data.y[data.val_mask]
-        found = (100 * float((output.argmax(-1) == y).double().mean()), -float(F.cross_entropy(output, y)))
+        found = (100 * float((output.argmax(-1) == y).double().mean()), -float(F.cross_entropy(output.double(), y)))
         since += EVERY
         if found > best:
             best, weights, since = found, copy.deepcopy(model.state_dict()), 0

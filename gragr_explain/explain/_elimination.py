@@ -10,7 +10,9 @@ from gragr_explain.explain._worth import NO_ANSWER, Trials, fine_values, look, n
 _SHARE = 0.1  # of the edges that are left, how many go at once
 
 
-def eliminate(trials: Trials, factor: Tensor, *, classes: bool, length: int, shortlist: int) -> Tensor:
+def eliminate(
+    trials: Trials, factor: Tensor, *, classes: bool, length: int, shortlist: int, among: Tensor | None = None
+) -> Tensor:
     """Rank the edges of each part by how long they stay when those are removed that are missed least.
 
     What is missed least is found by trying the removal of each edge that is left; while these are many, by gradients.
@@ -21,13 +23,14 @@ def eliminate(trials: Trials, factor: Tensor, *, classes: bool, length: int, sho
         classes: Whether scores are log-odds.
         length: From which number of edges on they go one by one.
         shortlist: From which number of edges on removals are tried.
+        among: The edges to rank, some of each part, a mask ``[num_edges]``; by default all.
 
     Returns:
-        The place of each edge in its part, from 1 for the last that is left, ``[num_edges]``.
+        The place of each edge in its part, from 1 for the last that is left, ``[num_edges]``; 0 for those not ranked.
     """
     part = trials.edge_part
-    left = torch.bincount(part, minlength=trials.num_parts)
-    place, alive = torch.zeros_like(part), torch.ones_like(part, dtype=torch.bool)
+    place, alive = torch.zeros_like(part), torch.ones_like(part, dtype=torch.bool) if among is None else among.clone()
+    left = torch.bincount(part[alive], minlength=trials.num_parts)
 
     def remove(needless: Tensor, going: Tensor, least: int) -> None:
         """Let go of the most needless edges of some parts, down to so many at once, then one by one."""

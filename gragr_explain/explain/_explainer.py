@@ -118,12 +118,12 @@ class GradientContextExplainer(ExplainerAlgorithm):
         evidence: Whether the edge mask shows what ``"supports"`` the output or what the model ``"uses"``.
         search_edges: How many supporting edges to search for; 0 takes the gradients as they are, several times faster.
         refine: Whether the ranking that the search finds edge by edge is refined: compared with one that is cut down
-            from all edges, and improved by moves of single edges, in up to 1,024 edges; in a time that grows with the
-            square of ``search_edges``. By default that of graphs is. Those of nodes and links are, which takes many
-            times longer, only where gradients misled the search or led to little, in up to 64 edges: those of a
-            node's computation graph, or of the whole graph of links. That is seldom with GCN and GAT on citation
-            graphs, sometimes with GIN, mostly where motifs were learned. By default nothing is refined for models of
-            which no copies can be explained in one pass.
+            from all edges, and improved by moves and exchanges of single edges, in up to 1,024 edges; in a time that
+            grows with the square of ``search_edges``. By default that of graphs is. Those of nodes and links are,
+            which takes many times longer, only where gradients misled the search or led to little, in up to 64 edges:
+            those of a node's computation graph, or of the whole graph of links. That is seldom with GCN and GAT on
+            citation graphs, sometimes with GIN, mostly where motifs were learned. By default nothing is refined for
+            models of which no copies can be explained in one pass.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).

@@ -5,17 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import Trials, fine_values, numbers
+from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, sets_at_once, unit_of
 
-_GAIN = 1e-3  # by how much a move must raise the sum of what the sets of a ranking are worth
-_SAME = 1e-6  # sums that differ by less are the same: the first move is made, whatever the rounding
 _MOVES = 64  # the most moves of a ranking
-_MASKS, _NUMBERS = 256, 2**23  # how many sets are judged together, at most, and how many numbers they have
 
 
 def better(trials: Trials, first: Tensor, second: Tensor, *, classes: bool, length: int) -> Tensor:
     """Of two rankings of the edges of each part, places from 1 or 0, ``[num_edges]``, the better one."""
-    last, unit = _last(trials, length), _unit(trials, classes)
+    last, unit = _last(trials, length), unit_of(trials, classes)
     totals = [_totals(_prefixes(trials, place, classes, length), last).max(1).values for place in (first, second)]
     return torch.where(_exceeds(totals[1], totals[0], unit)[trials.edge_part], second, first)
 
@@ -24,7 +21,7 @@ def num_counting(trials: Trials, place: Tensor, *, classes: bool, length: int) -
     """How many edges of the ranking of each part count, ``[num_parts]``."""
     totals = _totals(_prefixes(trials, place, classes, length), _last(trials, length))
     best = totals.max(1, keepdim=True).values
-    return (~_exceeds(best, totals, _unit(trials, classes).unsqueeze(1))).long().argmax(1)
+    return (~_exceeds(best, totals, unit_of(trials, classes).unsqueeze(1))).long().argmax(1)
 
 
 def improve(trials: Trials, place: Tensor, candidates: Tensor, *, classes: bool, length: int) -> Tensor:
@@ -81,12 +78,9 @@ class _State:
     def __init__(self, trials: Trials, place: Tensor, candidates: Tensor, classes: bool, length: int) -> None:
         self.trials, self.part, self.classes = trials, trials.edge_part, classes
         self.place, self.last = place.clone(), _last(trials, length)
-        chosen = candidates.nonzero().view(-1)
-        column = numbers(self.part[chosen], trials.num_parts)
-        self.edge = place.new_full((trials.num_parts, int(column.max()) + 1), -1)
-        self.edge[self.part[chosen], column] = chosen
+        self.edge = by_part(candidates, self.part, trials.num_parts)
         self.nothing = fine_values(trials, torch.zeros_like(candidates).unsqueeze(0), classes)[0]
-        self.unit = _unit(trials, classes)
+        self.unit = unit_of(trials, classes)
         self.table = self.nothing.new_zeros(trials.num_parts, length, self.edge.size(1))
         self.stale = torch.zeros_like(self.last), self.last
 
@@ -109,7 +103,7 @@ class _State:
         edges = rows.clone()
         rows[number, part], edges[number, part] = kept, self.edge[part, column]
         own, ranked = torch.arange(self.part.numel(), device=part.device), self.place > 0
-        worth, at_once = [], max(1, min(_MASKS, _NUMBERS // self.part.numel()))
+        worth, at_once = [], sets_at_once(self.part.numel())
         for some, added in zip(rows.split(at_once), edges.split(at_once), strict=True):
             sets = ranked & (self.place <= some[:, self.part]) | (own == added[:, self.part])
             worth.append(fine_values(self.trials, sets, self.classes))
@@ -137,8 +131,8 @@ class _State:
         if not gains.size(1):
             return torch.zeros_like(self.last, dtype=torch.bool)
         most = gains.max(1).values
-        improved = most > _GAIN * self.unit
-        choice = (gains >= (most - _SAME * self.unit).unsqueeze(1)).long().argmax(1)
+        improved = most > GAIN * self.unit
+        choice = (gains >= (most - SAME * self.unit).unsqueeze(1)).long().argmax(1)
         to, column = choice // self.edge.size(1) + 1, choice % self.edge.size(1)
         row = torch.arange(self.last.numel(), device=part.device)
         self._put(self.edge[row, column], to, self.places[row, column], improved)
@@ -176,16 +170,6 @@ def _prefixes(trials: Trials, place: Tensor, classes: bool, length: int) -> Tens
     return fine_values(trials, (place > 0) & (place <= count), classes).T
 
 
-def _unit(trials: Trials, classes: bool) -> Tensor:
-    """What worths are measured in: 1; for regression, what is explained, ``[num_parts]``."""
-    part = trials.edge_part
-    if classes:
-        return torch.ones(trials.num_parts, dtype=torch.double, device=part.device)
-    none_and_all = torch.tensor([[0.0], [1.0]], dtype=trials.dtype, device=part.device).expand(2, part.numel())
-    with torch.no_grad():
-        return trials.scores(none_and_all).double().nan_to_num(0, 0, 0).abs().max(0).values
-
-
 def _totals(worth: Tensor, last: Tensor) -> Tensor:
     """What rankings are worth where so many of their edges count, none to all, ``[*, length + 1]``.
 
@@ -201,4 +185,4 @@ def _totals(worth: Tensor, last: Tensor) -> Tensor:
 
 def _exceeds(total: Tensor, other: Tensor, unit: Tensor) -> Tensor:
     """Whether totals exceed others by more than rounding."""
-    return total > other + _SAME * torch.maximum(other.abs(), unit)
+    return total > other + SAME * torch.maximum(other.abs(), unit)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.explain._elimination import eliminate
+from gragr_explain.explain._exchanges import improve_sets
 from gragr_explain.explain._moves import better, improve, num_counting
 from gragr_explain.explain._worth import Ranking, Trials, look, ranks
 
@@ -14,7 +15,8 @@ def refine(trials: Trials, factor: Tensor, place: Tensor, *, classes: bool, leng
     """Refine the rankings of several parts.
 
     An edge that does nothing alone, as those of motifs mostly do, is not found by adding edges to none: it is found by
-    removing edges from all of them. Each part goes on with the better of both rankings, and improves it by moves.
+    removing edges from all of them. Each part goes on with the better of both rankings, and improves it by moves and
+    by exchanges.
 
     Args:
         trials: The predictions.
@@ -30,7 +32,9 @@ def refine(trials: Trials, factor: Tensor, place: Tensor, *, classes: bool, leng
     wanted = stays
     if bool((stays > shortlist).any()):
         wanted = ranks(_promise(trials, factor, start, classes), trials.edge_part, trials.num_parts) + 1
-    found = improve(trials, start, (start > 0) | (wanted <= shortlist), classes=classes, length=longest)
+    candidates = (start > 0) | (wanted <= shortlist)
+    found = improve(trials, start, candidates, classes=classes, length=longest)
+    found = improve_sets(trials, factor, found, candidates, classes=classes, length=longest)
     count = num_counting(trials, found, classes=classes, length=longest)
     rest = torch.zeros_like(found, dtype=trials.dtype)
     if bool((count == length).any()):

@@ -12,11 +12,18 @@ SUFFICIENCY = 0.75
 """How much it counts, as long as sets of edges grow, that they suffice, beside 1 for their being needed (chosen on
 validation nodes): small sets suffice for little."""
 
+GAIN = 1e-3
+"""By how much a ranking, or a set, must be better to be taken instead, in units of what worths are measured in."""
+
+SAME = 1e-6
+"""Worths that differ by less are the same: the first is taken, whatever the rounding."""
+
 NO_ANSWER = -1e9
 """What a set of edges is worth for which a model's answer is no number."""
 
 _CHOSEN, _BELOW_HALF = 0.1, 0.49  # of masks: how far the chosen edges are apart, and the strongest of the others
 _BY_SCORE = 1e-3  # how much the logarithm of a score counts beside a probability, which hardly changes near 0 and 1
+_MASKS, _NUMBERS = 256, 2**23  # how many sets are judged together, at most, and how many numbers they have
 _ROUNDING = 1e-4  # promises that differ by less, beside the largest of a part, are the same: the first edge goes first
 
 
@@ -77,6 +84,21 @@ def fine_values(trials: Trials, kept: Tensor, classes: bool) -> Tensor:
     worth, score = _judged(_scores(trials, kept), classes, 1)
     worth = worth + _BY_SCORE * score.sign() * score.abs().log1p()
     return worth.where(worth.isfinite(), NO_ANSWER)
+
+
+def unit_of(trials: Trials, classes: bool) -> Tensor:
+    """What worths are measured in: 1; for regression, what is explained, ``[num_parts]``."""
+    part = trials.edge_part
+    if classes:
+        return torch.ones(trials.num_parts, dtype=torch.double, device=part.device)
+    none_and_all = torch.tensor([[0.0], [1.0]], dtype=trials.dtype, device=part.device).expand(2, part.numel())
+    with torch.no_grad():
+        return trials.scores(none_and_all).double().nan_to_num(0, 0, 0).abs().max(0).values
+
+
+def sets_at_once(num_edges: int) -> int:
+    """How many sets of so many edges may be judged together."""
+    return max(1, min(_MASKS, _NUMBERS // num_edges))
 
 
 def _scores(trials: Trials, kept: Tensor) -> Tensor:
@@ -152,6 +174,15 @@ def ranks(promise: Tensor, part: Tensor, num_parts: int) -> Tensor:
 def numbers(part: Tensor, num_parts: int) -> Tensor:
     """The number of each edge among those of its part, from 0, in the order they have, ``[num_edges]``."""
     return ranks(torch.zeros_like(part, dtype=torch.double), part, num_parts)
+
+
+def by_part(chosen: Tensor, part: Tensor, num_parts: int) -> Tensor:
+    """The chosen edges, a mask ``[num_edges]``, part by part, ``[num_parts, most]``; -1 where a part has fewer."""
+    edges = chosen.nonzero().view(-1)
+    most = int(torch.bincount(part[edges], minlength=num_parts).max())
+    found = torch.full((num_parts, most), -1, device=part.device)
+    found[part[edges], numbers(part[edges], num_parts)] = edges
+    return found
 
 
 @dataclass(frozen=True)

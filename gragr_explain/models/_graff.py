@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
+from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor
 
 from gragr_explain.arguments import check_number
@@ -48,6 +49,7 @@ class GRAFF(nn.Module):
         step_size: The step size :math:`\tau`, above 0 and at most 1.
         beta: The strength :math:`\beta` of the source :math:`F(0)`.
         heat: The share of heat flow in :math:`W` and :math:`\Omega`, below 1; see :class:`ChannelMixing`.
+        encoder_act: A non-linearity after the encoder, as a function or by PyG's name for it; none by default.
         bias: Whether encoder and decoder have one.
         **kwargs: Further arguments of :class:`GRAFFConv`, such as ``add_self_loops``, ``directed`` and ``cached``.
 
@@ -78,6 +80,7 @@ class GRAFF(nn.Module):
         step_size: float = 1.0,
         beta: float = 0.0,
         heat: float = 0.0,
+        encoder_act: str | Callable[[Tensor], Tensor] | None = None,
         bias: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -94,6 +97,7 @@ class GRAFF(nn.Module):
         self.out_channels = hidden_channels if out_channels is None else out_channels
         self.dropout = nn.Dropout(dropout)
         self.encoder = Linear(in_channels, hidden_channels, bias=bias)
+        self.encoder_act = activation_resolver(encoder_act)
         self.convs = nn.ModuleList(
             GRAFFConv(hidden_channels, mixing, step_size, beta, act, **kwargs) for _ in range(num_layers)
         )
@@ -154,7 +158,10 @@ class GRAFF(nn.Module):
     def _flow(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor) -> Iterator[Tensor]:
         if x.dim() != 2 or self.in_channels not in (-1, x.size(1)):
             raise InvalidGraphError(f"expected x of shape [num_nodes, {self.in_channels}], got {list(x.shape)}")
-        x = x_0 = self.dropout(self.encoder(x))
+        x = self.encoder(x)
+        if self.encoder_act is not None:
+            x = self.encoder_act(x)
+        x = x_0 = self.dropout(x)
         yield x
         for conv in self.convs:
             x = conv(x, x_0, edge_index, edge_weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import ClassVar
 
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from predictions import Broken, Pairs, Parts, problem
 from torch import Tensor
 
-from gragr_explain.explain import _moves
+from gragr_explain.explain import _worth
 from gragr_explain.explain._elimination import eliminate
+from gragr_explain.explain._exchanges import improve_sets
 from gragr_explain.explain._moves import better, improve, num_counting
 from gragr_explain.explain._refine import refine
 from gragr_explain.explain._search import Where, search
@@ -82,6 +83,44 @@ def test_the_best_of_all_moves_is_made_first(seed: int) -> None:
         order = best
     found = improve(trials, places([0, 1, 2], 6), torch.ones(6, dtype=torch.bool), classes=True, length=3)
     assert total(trials, order_of(found))[0] == pytest.approx(total(trials, order)[0], abs=1e-4)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 7))
+@settings(max_examples=40, deadline=None)
+def test_exchanges_of_the_whole_set_never_make_a_ranking_worse(seed: int, length: int, num_edges: int) -> None:
+    trials = problem(seed, num_edges=num_edges, interaction=2.0)
+    length, everything = min(length, num_edges), torch.ones(num_edges, dtype=torch.bool)
+    start = torch.randperm(num_edges, generator=torch.Generator().manual_seed(seed))[:length].tolist()
+    moved = improve(trials, places(start, num_edges), everything, classes=True, length=length)
+    found = improve_sets(trials, torch.ones(num_edges), moved, everything, classes=True, length=length)
+    order, before = order_of(found), order_of(moved)
+    assert len(order) == length
+    if found.equal(
+        moved
+    ):  # then the set that elimination finds among the best exchanges is no better, or there is none
+        return
+    assert total(trials, order)[0] > total(trials, before)[0]
+
+
+def test_a_whole_set_is_found_that_moves_do_not_find() -> None:
+    gaps = {"moves": 0.0, "exchanges": 0.0}
+    everything, ones = torch.ones(7, dtype=torch.bool), torch.ones(7)
+    for seed in range(60):
+        trials = problem(seed, num_edges=7, interaction=2.0)
+        best = max(worth_of(trials, list(each)) for each in combinations(range(7), 3))
+        moved = improve(trials, places([0, 1, 2], 7), everything, classes=True, length=3)
+        found = improve_sets(trials, ones, moved, everything, classes=True, length=3)
+        gaps["moves"] += best - worth_of(trials, order_of(moved))
+        gaps["exchanges"] += best - worth_of(trials, order_of(found))
+    assert gaps["exchanges"] < 0.8 * gaps["moves"]
+
+
+def test_nothing_can_be_exchanged_where_a_ranking_has_all_edges() -> None:
+    trials = problem(2, num_edges=3)
+    place = improve_sets(
+        trials, torch.ones(3), torch.tensor([2, 1, 3]), torch.ones(3, dtype=torch.bool), classes=True, length=3
+    )
+    assert place.tolist() == [2, 1, 3]
 
 
 @given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 5))
@@ -202,7 +241,7 @@ def test_no_more_is_tried_where_more_edges_are_asked_for_than_there_are() -> Non
 def test_few_sets_of_many_edges_are_judged_together(monkeypatch) -> None:
     trials = Counted(*vars(problem(1, num_parts=4, interaction=2.0)).values())
     expected = search(trials, length=4, where=Where.EVERYWHERE)
-    monkeypatch.setattr(_moves, "_NUMBERS", 3 * 24)
+    monkeypatch.setattr(_worth, "_NUMBERS", 3 * 24)
     start = torch.tensor([1, 2, 3, 4, 0, 0] * 4)
     Counted.seen.clear()
     improve(trials, start, torch.ones(24, dtype=torch.bool), classes=True, length=4)
