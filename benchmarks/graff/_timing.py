@@ -16,16 +16,22 @@ from tqdm import tqdm
 
 from benchmarks._runs import RESULTS
 from benchmarks.graff._graphs import load
-from benchmarks.graff._models import FLOW, GRAFFS, HEAT, WIDTH
+from benchmarks.graff._models import FLOW, GRAFFS, HEAT, HEAT_RELUS, WIDTH
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.models import GRAFF
 
 DEPTHS = (2, 4, 8)
+_STEPS: dict[str, dict[str, Any]] = {
+    "linear": FLOW,
+    "ReLU": {**FLOW, "act": "relu"},
+    "near heat flow": HEAT,
+    "near heat flow, ReLUs": HEAT_RELUS,
+}
 TIMED: dict[str, dict[str, Any]] = {
     f"{name}, {steps}": {"w": w, **flow}
-    for steps, flow in (("linear", FLOW), ("near heat flow", HEAT))
+    for steps, flow in _STEPS.items()
     for name, w in GRAFFS.items()
-    if not (w == "neg-prod" and flow is HEAT)
+    if w != "neg-prod" or "heat" not in flow
 }
 """The variants of GRAFF that are timed, with the steps that they are trained with."""
 CACHED = "GCN, normalised graph kept"

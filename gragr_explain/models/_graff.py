@@ -8,12 +8,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
-from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidGraphError
-from gragr_explain.models._graff_conv import GRAFFConv
+from gragr_explain.models._graff_conv import GRAFFConv, activation
 from gragr_explain.models._mixing import ChannelMixing
 
 
@@ -32,8 +31,9 @@ class GRAFF(nn.Module):
 
     Choose its weight decay by validation: its authors use 0.0002 to 0.04, and in ``reports/graff.md`` validation
     chooses 0.05 on most graphs, and 0.0005 or 0.005 where nearly all neighbours are alike and on Cora and CiteSeer.
-    Where most edges join nodes of one class, try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, two or
-    three steps, and dropout of the features.
+    Where most edges join nodes of one class, try ``heat=0.9`` with ``step_size=1.0`` and ``beta=0.5`` as well, or
+    ``heat=0.98`` with ``beta=1.0``, ``act="relu"`` and ``encoder_act="relu"``, two or three steps, and dropout of the
+    features.
 
     Made as PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN` models are, but trained on undirected graphs;
     see :class:`GRAFFConv`.
@@ -97,7 +97,7 @@ class GRAFF(nn.Module):
         self.out_channels = hidden_channels if out_channels is None else out_channels
         self.dropout = nn.Dropout(dropout)
         self.encoder = Linear(in_channels, hidden_channels, bias=bias)
-        self.encoder_act = activation_resolver(encoder_act)
+        self.encoder_act = activation("encoder_act", encoder_act)
         self.convs = nn.ModuleList(
             GRAFFConv(hidden_channels, mixing, step_size, beta, act, **kwargs) for _ in range(num_layers)
         )
@@ -158,10 +158,8 @@ class GRAFF(nn.Module):
     def _flow(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor) -> Iterator[Tensor]:
         if x.dim() != 2 or self.in_channels not in (-1, x.size(1)):
             raise InvalidGraphError(f"expected x of shape [num_nodes, {self.in_channels}], got {list(x.shape)}")
-        x = self.encoder(x)
-        if self.encoder_act is not None:
-            x = self.encoder_act(x)
-        x = x_0 = self.dropout(x)
+        encoded = self.encoder(x)
+        x = x_0 = self.dropout(encoded if self.encoder_act is None else self.encoder_act(encoded))
         yield x
         for conv in self.convs:
             x = conv(x, x_0, edge_index, edge_weight)

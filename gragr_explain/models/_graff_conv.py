@@ -15,7 +15,7 @@ from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import add_remaining_self_loops, spmm, to_edge_index
 
 from gragr_explain.arguments import check_number
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
 from gragr_explain.inputs import check_undirected
 from gragr_explain.models._energy import flow_energy
 from gragr_explain.models._mixing import ChannelMixing
@@ -84,7 +84,7 @@ class GRAFFConv(MessagePassing):
         self.channels = channels
         self.step_size = step_size
         self.beta = beta
-        self.act = activation_resolver(act)
+        self.act = activation("act", act)
         self.improved = improved
         self.cached = cached
         self.add_self_loops = add_self_loops
@@ -118,7 +118,10 @@ class GRAFFConv(MessagePassing):
             _check_directions(edge_index, x.shape[self.node_dim])
         if self.act is not None:
             around = self._around(x @ self.mixing(), edge_index, edge_weight)
-            return x + self.step_size * self.act(around - x * self.mixing.external() + self.beta * x_0)
+            direction = around.sub_(x * self.mixing.external())
+            if self.beta:
+                direction.add_(x_0, alpha=self.beta)
+            return torch.add(x, self.act(direction), alpha=self.step_size)
         around = self._around(x @ (self.step_size * self.mixing()), edge_index, edge_weight)  # fewer passes over nodes
         out = torch.addcmul(around, x, 1 - self.step_size * self.mixing.external())
         return out.add_(x_0, alpha=self.step_size * self.beta) if self.beta else out
@@ -189,6 +192,17 @@ class GRAFFConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, w={self.mixing.kind!r}, step_size={self.step_size})"
+
+
+def activation(name: str, act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor] | None:
+    """A non-linearity, given as a function or by PyG's name for it; ``name`` is that of the argument."""
+    if act is not None and not callable(act) and not isinstance(act, str):
+        raise InvalidTypeError(f"expected {name} as a function or a name, got {type(act).__name__}")
+    try:
+        found: Callable[[Tensor], Tensor] | None = activation_resolver(act)
+    except ValueError:
+        raise InvalidArgumentError(f"expected {name} to be a name that PyG knows, as 'relu', got {act!r}") from None
+    return found
 
 
 _OTHERWISE = ", or pass directed=True"

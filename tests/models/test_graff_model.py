@@ -30,16 +30,18 @@ def test_the_number_of_parameters_is_that_of_the_slides(depth):
     assert count(GRAFF(p, d, depth, k)) == count(GRAFF(p, d, 1, k, bias=False)) + d + k
 
 
+@pytest.mark.parametrize("encoder_act", [None, "relu", torch.tanh])
 @pytest.mark.parametrize("heat", [0.0, 0.9])
 @pytest.mark.parametrize("w", MIXINGS)
-def test_the_output_is_encoder_steps_decoder(w, heat, graph):
+def test_the_output_is_encoder_steps_decoder(w, heat, encoder_act, graph):
     torch.manual_seed(0)
-    model = GRAFF(5, 8, 3, 4, w=w, step_size=0.5, beta=0.3, heat=heat).eval()
+    model = GRAFF(5, 8, 3, 4, w=w, step_size=0.5, beta=0.3, heat=heat, encoder_act=encoder_act).eval()
     for parameter in model.mixing.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     edge_index, weight = gcn_norm(graph.edge_index, None, 10, add_self_loops=False)
     adjacency = torch.zeros(10, 10).index_put((edge_index[1], edge_index[0]), weight, accumulate=True)
-    x = x_0 = model.encoder(graph.x)
+    functions = {None: lambda x: x, "relu": F.relu, torch.tanh: torch.tanh}
+    x = x_0 = functions[encoder_act](model.encoder(graph.x))
     for _ in range(3):
         x = x + 0.5 * (-x * model.mixing.external() + adjacency @ x @ model.mixing() + 0.3 * x_0)
     torch.testing.assert_close(model(graph.x, graph.edge_index), model.decoder(x))

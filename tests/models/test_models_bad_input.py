@@ -26,6 +26,8 @@ ARGUMENTS = {
     "heat that runs backwards": (lambda: ChannelMixing(3, heat=-0.1), r"got -0\.1"),
     "heat that is NaN": (lambda: ChannelMixing(3, heat=float("nan")), "got nan"),
     "dropout of everything": (lambda: GRAFF(3, 4, 2, dropout=1.0), r"dropout in \[0, 1\), got 1\.0"),
+    "a step of an unknown kind": (lambda: GRAFF(3, 4, 2, act="rellu"), "act to be a name that PyG knows.* 'rellu'"),
+    "an encoder of an unknown kind": (lambda: GRAFF(3, 4, 2, encoder_act="rellu"), "encoder_act .* got 'rellu'"),
     "unknown variant": (lambda: GRAFF(3, 4, 2, w="product"), "'diagonally-dominant'.* got 'product'"),
     "asymmetric W": (lambda: GRAFFConv(3, SKEW), "symmetric w, got one that is 2 from its transpose"),
     "W of another size": (lambda: GRAFF(3, 4, 2, w=EYE), r"\[4, 4\], got \[3, 3\]"),
@@ -49,6 +51,8 @@ ARGUMENTS = {
     "limit of long steps": (lambda: limit_dominance(EYE, 1.5, step_size=2.0), r"got 2\.0"),
 }
 NO_TENSORS = {
+    "a number as a function": (lambda: GRAFFConv(3, act=3), "act as a function or a name, got int"),
+    "a list as a function": (lambda: GRAFF(3, 4, 2, encoder_act=["relu"]), "encoder_act as a function .* got list"),
     "no variant": (lambda: ChannelMixing(3, None), "w as a Tensor, got NoneType"),
     "W as an array": (lambda: GRAFF(3, 4, 2, w=EYE.numpy()), "w as a Tensor, got ndarray"),
     "W as lists": (lambda: GRAFFConv(3, EYE.tolist()), "w as a Tensor, got list"),
