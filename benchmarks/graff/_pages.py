@@ -98,8 +98,8 @@ TRIED = (
     "| and `heat=0.98` | 84.0 | 85.9 | 97.3 |",
     "(The linear steps and GCNII at their better weight decay, of 0.05 or 0.0005 and 0.005; so the ReLUs at 0.9 "
     "without `heat=0.98`. Validation nodes of these splits are in part test nodes of those scored.) Dropout between "
-    "steps, self-loops beside ReLUs, β of 1.5 or 2, τ of 0.5 or 0.7, a share of 0.5 or 0.7, three and four steps, tanh and "
-    "ELU, and other dropout of features or representations were no better at both 0.5 and 0.6. Both ReLUs with "
+    "steps, self-loops beside ReLUs, β of 1.5 or 2, τ of 0.5 or 0.7, a share of 0.5 or 0.7, three and four steps, tanh "
+    "and ELU, and other dropout of features or representations were no better at both 0.5 and 0.6. Both ReLUs with "
     "`heat=0.98` became settings of GRAFF, which now has as many as GCNII and FAGCN.",
 )
 """What was tried, in numbers of runs that the page does not hold."""

@@ -81,8 +81,10 @@ def _psi_table(explanations: NodeExplanations, node: int) -> Table:
         if not bool(context.valid[node, column]):
             table.add_row(name, "undefined", "")
             continue
-        value = context.role(node) if name == "role" else f"{float(context.psi[node, column]):.4g}"
-        table.add_row(name, value, f"{float(below[column]):.0%} of nodes")
+        if name == "role":
+            table.add_row(name, context.role(node), "")
+            continue
+        table.add_row(name, f"{float(context.psi[node, column]):.4g}", f"{float(below[column]):.0%} of nodes")
     return table
 
 

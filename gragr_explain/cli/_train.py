@@ -77,10 +77,9 @@ def train(
     }
     trainer = trainers[method]()
     trained = trainer.fit(loaded.data, epochs=epochs, progress=show_progress())
-    if trained.pathway is not None and trained.pathway.beta > 0:
-        console.print(
-            "neighbours oppose each other here: the model does without the edges (its conflict pathway is open)"
-        )
+    if trained.pathway is not None and (open_by := float(trained.pathway.beta)) > 0:
+        how = "without the edges" if open_by == 1 else f"with {1 - open_by:.0%} of what the edges say"
+        console.print(f"neighbours oppose each other here: the model does {how} (its conflict pathway is open)")
     save_checkpoint(trained, out, dataset=loaded.name, split=split)
     console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)

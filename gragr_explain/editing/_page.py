@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_names
 from gragr_explain.editing._accuracy import accuracy, counted_nodes, known_labels
 from gragr_explain.editing._result import Edit
 
@@ -33,6 +34,10 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
         - ``flips``: of each other node that is predicted otherwise its ``node``, ``before``, ``after``, ``label``,
           a ``verdict`` and its ``kind`` (``"right"``, ``"wrong"`` or ``""``).
 
+    Raises:
+        InvalidTypeError: If the names are no sequence.
+        InvalidArgumentError: If there are not as many names as classes.
+
     Example:
         >>> import torch
         >>> from torch_geometric.nn import GCN
@@ -44,6 +49,8 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
         'red'
     """
     count = edit.probs_before.size(1)
+    if class_names is not None:
+        check_names("class_names", class_names, count)
     names = [str(name) for name in class_names] if class_names is not None else [f"class {i}" for i in range(count)]
     y = known_labels(data)
     asked = set(edit.index.tolist())
@@ -104,6 +111,10 @@ def render_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = None
 
     Returns:
         A complete HTML document.
+
+    Raises:
+        InvalidTypeError: If the names are no sequence.
+        InvalidArgumentError: If there are not as many names as classes.
     """
     summary = summarise_edit(edit, data, class_names)
     environment = Environment(autoescape=True, undefined=StrictUndefined)
@@ -115,6 +126,8 @@ def edit_sentences(summary: dict[str, Any]) -> list[str]:
     """What :func:`summarise_edit` has found, in words."""
     if not summary["success"]:
         return [f"The model is as it was: {summary['reason']}."]
+    if not summary["steps"]:
+        return ["Nothing was to be corrected: the model, which predicts what was asked for, is as it was."]
     kinds = [flip["kind"] for flip in summary["flips"]]
     steps, others = summary["steps"], len(kinds)
     nodes = f"{len(summary['targets'])} predictions" if len(summary["targets"]) > 1 else "the prediction"

@@ -35,11 +35,11 @@ def psi_caption(findings: Findings, feature: str) -> str:
 def _contrast(findings: Findings, column: int) -> str:
     """Where wrong and right predictions lie in the ranks of a psi."""
     name = f"rank_{FEATURES[column]}"
-    known = findings.known.dropna(subset=name)
-    right = known["correct"].astype(bool)
+    judged = findings.judged.dropna(subset=name)
+    right = judged["correct"].astype(bool)
     if right.sum() < FEW or (~right).sum() < FEW:
         return ""
-    bad, good = known.loc[~right, name].median(), known.loc[right, name].median()
+    bad, good = judged.loc[~right, name].median(), judged.loc[right, name].median()
     if abs(bad - good) < 0.1:
         return "Wrong and right predictions hardly differ in it."
     where = f"above {percent(bad)} of the graph, the typical right one above {percent(good)}"
@@ -48,8 +48,7 @@ def _contrast(findings: Findings, column: int) -> str:
 
 def _role_errors(findings: Findings) -> str:
     """Which role has most wrong predictions."""
-    known = findings.known.dropna(subset="role")
-    by_role = known.groupby("role")["correct"].agg(["mean", "size"])
+    by_role = findings.judged.dropna(subset="role").groupby("role")["correct"].agg(["mean", "size"])
     wrong = 1 - by_role.loc[by_role["size"] >= FEW, "mean"].astype(float).sort_values(kind="stable")
     if len(wrong) < 2 or wrong.iloc[0] == wrong.iloc[-1]:
         return ""

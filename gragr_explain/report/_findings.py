@@ -83,6 +83,11 @@ class Findings(Predictions):
         unseen = self.known[~self.known["seen"]]
         return unseen if len(unseen) else self.known
 
+    @property
+    def judged_unseen(self) -> bool:
+        """Whether that leaves out labels that the model was trained on."""
+        return 0 < len(self.judged) < len(self.known)
+
 
 def find(explanations: NodeExplanations, data: Data, history: GradientHistory | None = None) -> Findings:
     """Look a batch of explanations through.

@@ -99,19 +99,21 @@ def summarise(explanations: NodeExplanations, findings: Findings, most: int = 6)
 
 
 def _tiles(findings: Findings) -> list[Tile]:
-    frame, judged, wrong = findings.frame, findings.judged, findings.wrong
+    frame, judged = findings.frame, findings.judged
     tiles = [Tile(f"{len(frame):,}", "node explained" if len(frame) == 1 else "nodes explained")]
     if len(judged):
-        whose = "labels that it had not seen" if frame["seen"].any() and not judged["seen"].any() else "known labels"
+        whose = "labels that it had not seen" if findings.judged_unseen else "known labels"
         tiles.append(Tile(percent(judged["correct"].mean()), f"right, of {len(judged):,} {whose}", "calm"))
     elif frame["confidence"].notna().any():
         tiles.append(Tile(percent(frame["confidence"].median()), "sure of the typical prediction", "calm"))
     if len(findings.defined):
         share = len(findings.conflicting) / len(findings.defined)
         tiles.append(Tile(percent(share), _CAPTION[findings.recorded], "hot"))
-    if len(wrong) >= FEW and wrong["rank_conflict"].notna().any():
+    wrong = judged[~judged["correct"].astype(bool)].dropna(subset="rank_conflict")
+    if len(wrong) >= FEW:
         share, mistakes = wrong["rank_conflict"].ge(HIGH).mean(), f"{len(wrong):,} mistakes"
-        tiles.append(Tile(percent(share), f"of its {mistakes} lie in the third that pulled hardest"))
+        whose = " on labels that it had not seen" if findings.judged_unseen else ""
+        tiles.append(Tile(percent(share), f"of its {mistakes}{whose} lie in the third that pulled hardest"))
     return tiles
 
 

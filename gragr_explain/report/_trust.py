@@ -33,7 +33,7 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
     sentences += right_and_wrong(findings)
     if known.empty:
         return sentences
-    if 0 < len(judged) < len(known):
+    if findings.judged_unseen:
         sentences.append(
             f"What counts more: of the {len(judged):,} whose label it was not shown while it learned, it is right "
             f"about {int(judged['correct'].sum()):,} ({percent(judged['correct'].mean())})."
@@ -85,16 +85,17 @@ def how_sure(judged: pd.DataFrame) -> list[str]:
 
 
 def _warning(findings: Findings) -> list[str]:
-    """Whether conflict tells the wrong predictions from the right ones."""
-    known = findings.known.dropna(subset="rank_conflict")
-    right = known["correct"].astype(bool)
+    """Whether conflict tells wrong predictions from right ones, where no label was seen that conflict is made of."""
+    judged = findings.judged.dropna(subset="rank_conflict")
+    right = judged["correct"].astype(bool)
     if not right.any() or right.all():
         return []
-    high = known["rank_conflict"].ge(HIGH)
+    high = judged["rank_conflict"].ge(HIGH)
+    whose = " on labels that it had not seen" if findings.judged_unseen else ""
     bad, good, count = high[~right].mean(), high[right].mean(), int(high[~right].sum())
     said = (
-        f"Of its {int((~right).sum()):,} mistakes, {count:,} ({percent(bad)}) lie in the third of the graph with the "
-        f"most conflict; of its right answers, {percent(good)}"
+        f"Of its {int((~right).sum()):,} mistakes{whose}, {count:,} ({percent(bad)}) lie in the third of the graph "
+        f"with the most conflict; of its right answers, {percent(good)}"
     )
     if (~right).sum() < FEW:
         return [said + "."]

@@ -19,7 +19,7 @@ from gragr_explain.cli import main
 from gragr_explain.cli._edit import parse_class
 from gragr_explain.datasets import load_dataset
 from gragr_explain.editing import edit, render_edit, summarise_edit
-from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
+from gragr_explain.errors import InvalidArgumentError, InvalidIndexError, InvalidTypeError
 
 NAMES = ["[red]", "<b>blue</b>", "green"]
 
@@ -245,3 +245,19 @@ def test_an_edit_without_success_has_a_page_too(gcn, data):
     done = edit(gcn, data, 0, other_class(gcn, data, 0), max_steps=1, steps=5)
     assert not done.success
     assert "The model is as it was" in render_edit(done, data, title="none")
+
+
+def test_where_all_is_right_already_the_page_says_that_nothing_was_corrected(gcn, data):
+    done = edit(gcn, data, 0, int(scores(gcn, data)[0].argmax()))
+    page = render_edit(done, data, title="none")
+    assert "Nothing was to be corrected" in page
+    assert "corrected the prediction in" not in page
+
+
+@pytest.mark.parametrize(("names", "error"), [(["a", "b"], InvalidArgumentError), ("abc", InvalidTypeError)])
+def test_names_of_classes_are_checked(gcn, data, names, error):
+    done = edit(gcn, data, 0, other_class(gcn, data, 0), method="gd")
+    with pytest.raises(error, match="class_names"):
+        summarise_edit(done, data, names)
+    with pytest.raises(error, match="class_names"):
+        render_edit(done, data, names, title="none")

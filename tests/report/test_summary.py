@@ -56,7 +56,8 @@ def test_the_model_is_judged_by_what_it_did_not_see(explanations):
     assert "It learned from these very labels" in said(explanations, data)
 
 
-def test_where_no_mask_says_what_the_model_saw_the_page_says_so(explanations, data):
+def test_where_no_mask_says_what_the_model_saw_the_page_says_so(explanations):
+    data = make_data()
     caveat = "Which of these nodes it learned from is not known here: about those it is right too easily."
     assert caveat in said(explanations, data)
     data.train_mask = torch.ones(40, 2, dtype=torch.bool)  # two splits
@@ -72,6 +73,19 @@ def test_mistakes_are_compared_with_right_answers(explanations, data):
     defined = [node for node in wrong if not rank[node].isnan()]
     high = sum(float(rank[node]) >= 2 / 3 for node in defined)
     assert f"Of its {len(defined)} mistakes, {high} (" in said(explanations, data)
+
+
+def test_mistakes_on_labels_that_it_was_trained_on_say_nothing_of_conflict(explanations):
+    """For those labels are part of the gradients that conflict is made of."""
+    data = make_data()
+    data.train_mask = torch.arange(40) < 20
+    findings = find(explanations, data)
+    unseen = findings.known[findings.known["node"] >= 20].dropna(subset="rank_conflict")
+    wrong = unseen[~unseen["correct"].astype(bool)]
+    high = int((wrong["rank_conflict"] >= 2 / 3).sum())
+    whose = f"Of its {len(wrong)} mistakes on labels that it had not seen, {high} ("
+    assert len(wrong)
+    assert whose in sentences(summarise(explanations, findings))
 
 
 def test_labels_to_check_are_contradicted_and_the_surest_first(explanations, data):
