@@ -65,18 +65,26 @@ def check_data(data: Data) -> None:
             )
 
 
-def check_undirected(edge_index: Tensor, num_nodes: int, otherwise: str = "") -> None:
+def check_undirected(
+    edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None, otherwise: str = ""
+) -> None:
     """Check that a graph has no directions: every edge, as often as it is listed, is listed the other way round.
 
     Args:
         edge_index: The edges, ``[2, num_edges]``.
         num_nodes: The number of nodes.
+        edge_weight: Their weights, ``[num_edges]``, which have to be the same both ways.
         otherwise: What else may be done where it has some, for the error.
 
     Raises:
         InvalidGraphError: If it has directions.
     """
     if is_undirected(edge_index, num_nodes=num_nodes):
+        if edge_weight is not None and not is_undirected(edge_index, edge_weight, num_nodes):
+            raise InvalidGraphError(
+                "expected an undirected graph, got edges that weigh more one way than the other; apply "
+                f"torch_geometric.transforms.ToUndirected(reduce='mean') first{otherwise}"
+            )
         return
     source, target = edge_index
     alone = int((~torch.isin(source * num_nodes + target, target * num_nodes + source)).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,20 +17,23 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from gragr_explain.arguments import check_number, check_type
-from gragr_explain.condensation._condensation import Condensation
+from gragr_explain.condensation._condensation import STRUCTURE_EPOCHS, Condensation
 from gragr_explain.condensation._damping import smooth_features
 from gragr_explain.condensation._modalities import Modality, modality_features
 from gragr_explain.condensation._selection import check_classes, class_sizes, draw_nodes
 from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
-from gragr_explain.errors import CheckpointError, InvalidTypeError
+from gragr_explain.errors import CheckpointError, InvalidArgumentError, InvalidGraphError, InvalidTypeError
 from gragr_explain.files import check_writable
 from gragr_explain.inputs import check_undirected
 from gragr_explain.pairs import read_pair, write_single
 
+_STILL = 1e-4  # below it, features have practically not moved
 _CHECKPOINT = "condensation", "gragr-explain condensation", 1
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def condense(
     data: Data,
     ratio: float,
@@ -52,7 +56,7 @@ def condense(
     Jin et al., 2022, arXiv 2110.07580). SR-GM (Shen et al., arXiv 2511.20222) changes two things:
 
     - *Decoupling*: each modality's part of the gradients has a distance and a field of its own. Where, at a condensed
-      node, two of them conflict (:math:`\cos < 0`), each loses its part along the other
+      node, one of them conflicts with the mean of the others (:math:`\cos < 0`), it loses its part along that mean
       (:func:`gragr_explain.training.project_tasks`). With one modality there is nothing to decouple.
     - *Damping*: gradient fields are replaced by the nearest fields of less Dirichlet energy,
       :math:`(I + \lambda L)^{-1} G`: the field at the real nodes' logits along the graph, so that a gradient
@@ -64,7 +68,8 @@ def condense(
 
     Args:
         data: The graph, with ``x``, ``edge_index``, ``y`` and ``train_mask``, and ``edge_weight`` where it has one.
-            Labels of other nodes than training nodes are not used; they may be negative where unknown.
+            Labels of other nodes than training nodes only tell which classes there are; they may be negative where
+            unknown.
             Directed graphs are refused: what is condensed stands for neighbourhoods, and damping has no directions.
         ratio: The number of condensed nodes as a share of the graph's nodes, in ``(0, 1)``. Classes share them as they
             share the training nodes.
@@ -73,7 +78,8 @@ def condense(
         decouple: Whether to decouple the modalities' gradients.
         damp: Whether to damp gradient fields.
         structure: Whether to learn edges and their weights as a function of the features, as GCond does. Without, a
-            condensed node is linked to itself alone, and stands for a node with its neighbourhood.
+            condensed node is linked to itself alone, and stands for a node with its neighbourhood. Of every 50 epochs,
+            the first ten change the edges alone, the others the features.
         epochs: The number of models to match, each anew.
         seed: What the random choices follow from: on one machine, the same seed gives the same graph.
         settings: The other numbers.
@@ -91,13 +97,16 @@ def condense(
 
     Raises:
         InvalidTypeError: If an argument is of the wrong type.
-        InvalidGraphError: If the graph has no nodes, edges, labels or training nodes, features that are not finite, a
-            class without a training node, or directions.
-        InvalidArgumentError: If a number is out of range, the ratio leaves a class without a node, or modalities
-            overlap or leave features out.
+        InvalidGraphError: If the graph has no nodes, edges, labels or training nodes, features that are not finite or
+            all zero, a class without a training node, or directions, in its edges or in their weights.
+        InvalidArgumentError: If a number is out of range, the ratio leaves a class without a node, or less than two
+            nodes to learn a structure of, or modalities overlap or leave features out.
         CheckpointError: If ``folder`` holds another condensation, or one of more epochs, or a damaged one.
         OutputError: If ``folder`` cannot be written.
         TrainingError: If the condensed graph is no longer finite.
+
+    Warns:
+        UserWarning: If the features hardly moved, as those do that are large beside ``settings.lr_feat``.
 
     Example:
         >>> from gragr_explain.datasets import load_dataset
@@ -109,11 +118,16 @@ def condense(
     """
     settings = CondensationSettings() if settings is None else settings
     _check_arguments(decouple, damp, structure, epochs, seed, settings)
+    epochs, seed = int(epochs), int(seed)
     x, columns = modality_features(data, modalities)
+    if not bool(x.any()):
+        raise InvalidGraphError("expected features to condense, got none but zeros")
     check_classes(data)
-    check_undirected(data.edge_index, data.x.size(0))
+    check_undirected(data.edge_index, data.x.size(0), data.get("edge_weight"))
     labels = data.y[data.train_mask].cpu()
     sizes = class_sizes(labels, data.x.size(0), ratio)
+    if structure and int(sizes.sum()) < 2:
+        raise InvalidArgumentError(f"expected a ratio that leaves two nodes to learn edges between, got {ratio}")
     folder = None if folder is None else check_writable(folder)
 
     generator = torch.Generator().manual_seed(seed)
@@ -133,7 +147,7 @@ def condense(
     )
     made_with = {
         "ratio": float(ratio),
-        "seed": int(seed),
+        "seed": seed,
         "decouple": decouple,
         "damp": damp,
         "structure": structure,
@@ -151,6 +165,8 @@ def condense(
                 write_single(folder, *_CHECKPOINT, condensation.state(), content)
             bar.set_postfix(distance=f"{condensation.curves['loss'][-1]:.3f}", refresh=False)
             bar.update()
+    if settings.lr_feat and (not structure or epochs > STRUCTURE_EPOCHS):
+        _warn_if_still(condensation.x, begins[begun_as.to(x.device)])
     return _finished(condensation, {**made_with, "epochs": epochs, "begun_as": begun_as.tolist()})
 
 
@@ -163,6 +179,17 @@ def _check_arguments(
     check_number("epochs", epochs, whole=True, least=1)
     check_number("seed", seed, whole=True, least=0)
     check_type("settings", settings, CondensationSettings)
+
+
+def _warn_if_still(x: Tensor, begun: Tensor) -> None:
+    """Warn if features are practically those that they began as."""
+    moved = float((x.detach() - begun).norm() / begun.norm().clamp(min=torch.finfo(x.dtype).tiny))
+    if moved < _STILL:
+        warnings.warn(
+            f"the condensed features moved by {moved:.1g} of their length from the nodes they began as: they are large "
+            "beside settings.lr_feat; scale them down, or raise it",
+            stacklevel=5,  # of whoever calls condense, beyond its two decorators
+        )
 
 
 def _fingerprint(data: Data, x: Tensor) -> dict[str, Any]:
@@ -191,7 +218,7 @@ def _resume(condensation: Condensation, folder: Path, made_with: dict[str, Any],
         return
     tensors, content = read_pair(folder, *_CHECKPOINT, CheckpointError)
     known = content.get("made_with")
-    if not isinstance(known, dict) or json.dumps(known, sort_keys=True) != json.dumps(made_with, sort_keys=True):
+    if known != json.loads(json.dumps(made_with)):
         names = [name for name, value in made_with.items() if not isinstance(known, dict) or known.get(name) != value]
         raise CheckpointError(
             f"expected the same condensation in '{folder}', got one with other {', '.join(names)}; use another folder"

@@ -30,7 +30,8 @@ def propagate(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, 
         >>> propagate(torch.tensor([[1.0], [0.0]]), torch.tensor([[0, 1], [1, 0]]), hops=1).view(-1)
         tensor([0.5000, 0.5000])
     """
-    edges, weight = gcn_norm(edge_index, edge_weight, x.size(0), dtype=x.dtype)
+    weight = None if edge_weight is None else edge_weight.to(x.dtype)
+    edges, weight = gcn_norm(edge_index, weight, x.size(0), dtype=x.dtype)
     graph, is_loop = GraphOperator(edges, x.size(0), weight), edges[0] == edges[1]
     own = weight.new_zeros(x.size(0)).index_add_(0, edges[0, is_loop], weight[is_loop]).unsqueeze(-1)
     for _ in range(hops):

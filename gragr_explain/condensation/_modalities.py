@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
-from gragr_explain.inputs import check_data
+from gragr_explain.inputs import check_data, trial_errors
+from gragr_explain.modes import evaluating
 
 Modality = slice | Sequence[int] | Tensor | Callable[[Data], Tensor]
 """Columns of the features, as a slice or by index; or an encoder, which makes features of a graph."""
@@ -27,8 +29,8 @@ def modality_features(data: Data, modalities: Mapping[str, Modality] | None = No
     Args:
         data: The graph, with ``x`` of shape ``[num_nodes, num_features]`` and ``edge_index``.
         modalities: The modalities by name. Those that are columns hold each column of ``x`` exactly once. An encoder is
-            called with the graph, without gradients, and returns features of shape ``[num_nodes, channels]``. ``None``
-            is one modality, ``"features"``.
+            called with the graph, without gradients and, if it is a module, in evaluation mode, and returns features of
+            shape ``[num_nodes, channels]``. ``None`` is one modality, ``"features"``.
 
     Returns:
         Features of shape ``[num_nodes, channels]``, and the columns of each modality in them.
@@ -37,8 +39,9 @@ def modality_features(data: Data, modalities: Mapping[str, Modality] | None = No
         InvalidTypeError: If the modalities are no mapping from names to columns or encoders, or an encoder returns no
             tensor of floating-point numbers.
         InvalidArgumentError: If a modality is empty or out of range, two of them overlap, or they leave a column out.
-        InvalidGraphError: If the graph has no feature matrix, or an encoder returns another shape or values that are
-            not finite.
+        InvalidGraphError: If the graph has no feature matrix, or an encoder cannot take it, or returns another shape or
+            values that are not finite.
+        UnsupportedModelError: If an encoder cannot be called with a graph.
 
     Example:
         >>> data = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1], [1, 0]]))
@@ -75,15 +78,12 @@ def modality_features(data: Data, modalities: Mapping[str, Modality] | None = No
 
 
 def _columns(name: str, part: slice | Sequence[int] | Tensor, width: int) -> Tensor:
-    if isinstance(part, slice):
-        found = torch.arange(width)[part] if part.step is None or part.step > 0 else None
-    else:
-        try:
-            found = torch.as_tensor(part).cpu()
-        except (TypeError, ValueError, RuntimeError):
-            found = None
-        if found is not None and (found.dim() != 1 or found.is_floating_point() or found.dtype == torch.bool):
-            found = None if found.numel() else found.long()
+    try:
+        found = torch.arange(width)[part] if isinstance(part, slice) else torch.as_tensor(part).cpu()
+    except (TypeError, ValueError, RuntimeError):  # a slice backwards, too
+        found = None
+    if found is not None and (found.dim() != 1 or found.is_floating_point() or found.dtype == torch.bool):
+        found = None if found.numel() else found.long()
     if found is None:
         raise InvalidTypeError(
             f"expected modality {name!r} as a slice, as column numbers or as an encoder, got {part!r}"
@@ -114,7 +114,8 @@ def _check_partition(columns: Columns, width: int) -> None:
 
 
 def _encoded(name: str, encoder: Callable[[Data], Tensor], data: Data) -> Tensor:
-    with torch.no_grad():
+    mode = evaluating(encoder) if isinstance(encoder, nn.Module) else nullcontext()
+    with torch.no_grad(), mode, trial_errors(data.x, "encoder(data)", f"modality {name!r}: "):
         block = encoder(data)
     if not isinstance(block, Tensor) or not block.is_floating_point():
         got = block.dtype if isinstance(block, Tensor) else type(block).__name__

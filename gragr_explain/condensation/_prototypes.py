@@ -14,13 +14,15 @@ from torch_geometric.data import Data
 from gragr_explain.arguments import check_names, check_number, check_type
 from gragr_explain.condensation._matching import propagate
 from gragr_explain.condensation._modalities import modality_features
-from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.condensation._settings import CondensationSettings
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, UnsupportedModelError
 from gragr_explain.history import hidden_representation
 from gragr_explain.inputs import forward_arguments, trial_errors
 from gragr_explain.labels import labels_of
 from gragr_explain.modes import evaluating
 
 _SHADES = ("#2563a8", "#b9cbe3")
+_DRAWN = ("node", "label", "class", "stands_for", "purity", "features")
 
 
 def prototypes(
@@ -36,10 +38,11 @@ def prototypes(
     """What each node of a condensed graph stands for.
 
     A condensed node stands for the real nodes that are nearer to it than to any other condensed node, by the cosine
-    of what the matching saw, the propagated features, or of a model's hidden representation.
+    of what the matching saw, the propagated features, or of a model's hidden representation. Real nodes of which that
+    is zero are like none of them, and are not counted.
 
     Args:
-        condensed: What :func:`condense` has returned.
+        condensed: What :func:`condense` has returned; its ``record`` says how often features were propagated.
         data: The graph that was condensed, with the features that the condensed graph has
             (:func:`modality_features`). Nodes with a negative label count as nodes of no class.
         model: A model, trained on either graph, in whose hidden representation to compare nodes.
@@ -52,14 +55,14 @@ def prototypes(
         A table with a row for each condensed node: ``node``; ``label`` and ``class``; ``nearest``, the real nodes most
         like it, most alike first, and ``similarity``, their cosines; ``stands_for``, the number of real nodes it
         stands for, and ``purity``, the share of them that are of its class (NaN for none); ``features``, those by
-        which it exceeds the mean of the condensed graph most.
+        which it exceeds the mean of the condensed graph most, as far as it does.
 
     Raises:
         InvalidTypeError: If an argument is of the wrong type.
         InvalidGraphError: If a graph cannot be used, has no labels, the features of both are not the same, or the model
             cannot take them.
         InvalidArgumentError: If a number is out of range, or names are too few.
-        UnsupportedModelError: If the model cannot be used.
+        UnsupportedModelError: If the model cannot be used, or what it holds of a node is not finite.
 
     Example:
         >>> from gragr_explain.condensation import condense
@@ -74,13 +77,18 @@ def prototypes(
     _check_pair(condensed, data)
     names = _names("feature", feature_names, data.x.size(1))
     classes = _names("class", class_names, 1 + int(max(data.y.max(), condensed.y.max())))
-    similarity = _representation(condensed, model) @ _representation(data, model).t()
+    hops = _hops(condensed)
+    own_rows, rows = (_representation(graph, model, hops) for graph in (condensed, data))
+    similarity = own_rows @ rows.to(own_rows.dtype).t()
     best = similarity.topk(min(nearest, similarity.size(1)), dim=1)
-    owner = similarity.argmax(0)
-    stands_for = torch.bincount(owner, minlength=condensed.y.numel())
-    own = torch.bincount(owner[condensed.y[owner] == data.y], minlength=condensed.y.numel())
+    owner, owned = similarity.argmax(0), rows.any(1)
+    stands_for = torch.bincount(owner[owned], minlength=condensed.y.numel())
+    own = torch.bincount(owner[owned & (condensed.y[owner] == data.y)], minlength=condensed.y.numel())
     excess = condensed.x - condensed.x.mean(0)
-    top = excess.topk(min(strongest, excess.size(1)), dim=1).indices
+    top = [
+        [names[column] for column, value in zip(columns, values, strict=True) if value > 0]
+        for values, columns in zip(*map(Tensor.tolist, excess.topk(min(strongest, excess.size(1)), dim=1)), strict=True)
+    ]
     return pd.DataFrame(
         {
             "node": range(condensed.y.numel()),
@@ -90,7 +98,7 @@ def prototypes(
             "similarity": best.values.tolist(),
             "stands_for": stands_for.tolist(),
             "purity": (own / stands_for).tolist(),
-            "features": [[names[column] for column in row] for row in top.tolist()],
+            "features": top,
         }
     )
 
@@ -107,11 +115,17 @@ def draw_prototypes(table: pd.DataFrame, ax: Axes, most: int = 24) -> Axes:
         The axes.
 
     Raises:
-        InvalidTypeError: If ``table`` is no table, or ``most`` no integer.
-        InvalidArgumentError: If it is not positive.
+        InvalidTypeError: If ``table`` is no table, ``ax`` no axes, or ``most`` no integer.
+        InvalidArgumentError: If it is not positive, or the table is empty or another.
     """
     check_type("table", table, pd.DataFrame)
+    check_type("ax", ax, Axes)
     check_number("most", most, whole=True, least=1)
+    missing = [name for name in _DRAWN if name not in table]
+    if missing:
+        raise InvalidArgumentError(f"expected a table of prototypes, got one without {', '.join(missing)}")
+    if table.empty:
+        raise InvalidArgumentError("expected at least one prototype, got none")
     shown = table.sort_values("stands_for", ascending=False, kind="stable").head(most)
     shown = shown.sort_values(["label", "stands_for"], ascending=[True, False], kind="stable")
     own = shown.stands_for * shown.purity.fillna(0)
@@ -129,14 +143,24 @@ def draw_prototypes(table: pd.DataFrame, ax: Axes, most: int = 24) -> Axes:
     return ax
 
 
-def _representation(data: Data, model: nn.Module | None) -> Tensor:
-    """Rows of unit length by which nodes are compared."""
+def _hops(condensed: Data) -> int:
+    """How often the features were propagated that were matched; by default as often as by default."""
+    record = condensed.get("record")
+    settings = record.get("settings") if isinstance(record, dict) else None
+    hops = settings.get("hops") if isinstance(settings, dict) else None
+    return hops if isinstance(hops, int) else CondensationSettings.hops
+
+
+def _representation(data: Data, model: nn.Module | None, hops: int) -> Tensor:
+    """Rows of unit length, or of zero, by which nodes are compared."""
     if model is None:
-        hidden = propagate(data.x, data.edge_index, data.get("edge_weight"))
+        hidden = propagate(data.x, data.edge_index, data.get("edge_weight"), hops)
     else:
         check_type("model", model, nn.Module)
         with torch.no_grad(), evaluating(model), trial_errors(data.x):
             hidden, _ = hidden_representation(model, data.x, data.edge_index, **forward_arguments(model, data))
+        if not bool(hidden.isfinite().all()):
+            raise UnsupportedModelError("expected a model whose hidden representation is finite, got NaN or infinity")
     return F.normalize(hidden.flatten(1), dim=1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -9,6 +11,8 @@ from torch_geometric.data import Data
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.labels import labels_of, mask_of
+
+_SHOWN = 10  # how many classes an error names
 
 
 def check_classes(data: Data) -> int:
@@ -25,14 +29,15 @@ def check_classes(data: Data) -> int:
         raise InvalidGraphError("expected a train_mask with at least one training node, got none")
     if int(y[mask].min()) < 0:
         raise InvalidGraphError(f"expected training labels of at least 0, got {int(y[mask].min())}")
-    count = torch.bincount(y[mask], minlength=int(y.max()) + 1)
-    if bool((count == 0).any()):
-        missing = (count == 0).nonzero().view(-1).tolist()
+    trained, num_classes = set(y[mask].tolist()), int(y.max()) + 1
+    if len(trained) < num_classes:
+        missing = list(islice((label for label in range(num_classes) if label not in trained), _SHOWN + 1))
+        shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
         raise InvalidGraphError(
-            f"expected a training node of every class, got none of {missing}; put one of each into the train_mask, or "
+            f"expected a training node of every class, got none of {shown}; put one of each into the train_mask, or "
             "renumber the labels without them (-1 for their nodes)"
         )
-    return count.numel()
+    return num_classes
 
 
 def class_sizes(labels: Tensor, num_nodes: int, ratio: float) -> Tensor:

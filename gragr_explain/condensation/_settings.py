@@ -16,7 +16,8 @@ class CondensationSettings:
         outer_steps: In each epoch, the steps of the condensed graph, along the training of one freshly drawn model.
         inner_steps: The steps of that model, on the condensed graph, between two of them.
         batch_size: The most training nodes of a class whose gradient is taken in one step.
-        lr_feat: The learning rate of the condensed features.
+        lr_feat: The learning rate of the condensed features, in their unit: features are moved by about so much a step,
+            so that those of another size than GCond's data have, words that are there or not, need another.
         lr_adj: The learning rate of the condensed structure.
         lr_model: The learning rate of the matching model.
         damping: The strength :math:`\\lambda` with which gradient fields are damped.
@@ -34,5 +35,7 @@ class CondensationSettings:
     def __post_init__(self) -> None:
         for name, least in (("hops", 0), ("outer_steps", 1), ("inner_steps", 0), ("batch_size", 1)):
             check_number(name, getattr(self, name), whole=True, least=least)
+            object.__setattr__(self, name, int(getattr(self, name)))  # of NumPy's numbers, those that JSON can hold
         for name in ("lr_feat", "lr_adj", "lr_model", "damping"):
             check_number(name, getattr(self, name), least=0)
+            object.__setattr__(self, name, float(getattr(self, name)))

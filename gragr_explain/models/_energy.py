@@ -60,7 +60,7 @@ def flow_energy(
     if field.dim() != 2 or around.shape != field.shape or (source is not None and source.shape != field.shape):
         shapes = [list(part.shape) for part in (field, around, source) if part is not None]
         raise InvalidGraphError(f"expected fields of one shape [num_nodes, channels], got {shapes}")
-    if not bool(field.isfinite().all()):
+    if not all(bool(part.isfinite().all()) for part in (field, around, source) if part is not None):
         raise InvalidGraphError("expected finite representations, got NaN or infinite values")
     check_number("beta", beta, within="(-inf, inf)")
     check_symmetric(w, field.size(1))

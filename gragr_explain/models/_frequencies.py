@@ -72,7 +72,7 @@ def frequency_profile(model: nn.Module, data: Data) -> FrequencyProfile:
 
     Raises:
         UnsupportedModelError: If the model has no message-passing layer, does not call one, or one returns something
-            else than a representation of each node.
+            else than a representation of each node, of finite numbers.
         InvalidGraphError: If the graph cannot be used: NaN, wrong shapes, no nodes.
         InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`.
 
@@ -147,4 +147,6 @@ def _quotient(field: Any, layer: nn.Module, graph: GraphOperator) -> Tensor:
             f"expected {type(layer).__name__} to take and return representations of shape "
             f"[{graph.num_nodes}, channels], got {got}"
         )
+    if not bool(field.isfinite().all()):
+        raise UnsupportedModelError(f"expected {type(layer).__name__} to take and return finite numbers, got others")
     return rayleigh_quotient(full_precision(field.detach()), graph)

@@ -33,7 +33,8 @@ class GRAFFConv(MessagePassing):
     there is no such energy, and without self-loops a node that no edge leads to sends nothing to anybody; so a directed
     graph is refused in training, unless ``directed=True``. In evaluation mode edges are taken as they are given, for
     the parts of a graph that one prediction depends on have directions. :math:`\bar{A} = D^{-1/2} A D^{-1/2}` has no
-    self-loops unless they are asked for.
+    self-loops but those that the graph has, unless they are asked for. Weights that are not the same both ways make it
+    as little symmetric; they are refused only where the energy is asked for.
 
     Args:
         channels: The size :math:`d` of a node's representation.
@@ -129,10 +130,18 @@ class GRAFFConv(MessagePassing):
     def energy(self, x: Tensor, x_0: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
         r"""The energy :math:`\mathcal{E}^{\text{tot}}` of representations (:func:`flow_energy`), a scalar.
 
-        Takes what :meth:`forward` takes, and raises as it does; and if the graph is directed, in any case.
+        Takes what :meth:`forward` takes, and raises as it does; and if the graph is directed, or edges weigh more one
+        way than the other, in any case.
+
+        Raises:
+            InvalidArgumentError: If messages are not added up (``aggr``): then there is no such energy.
         """
+        if self.aggr != "add":
+            raise InvalidArgumentError(f"expected aggr='add' for an energy to exist, got {self.aggr!r}")
         self._check(x, x_0, edge_index, edge_weight)
         _check_directions(edge_index, x.shape[self.node_dim], "")
+        if edge_weight is not None and isinstance(edge_index, Tensor):
+            check_undirected(edge_index, x.shape[self.node_dim], edge_weight)
         around = self._around(x, edge_index, edge_weight)
         return flow_energy(x, around, self.mixing(), self.mixing.external(), beta=self.beta, source=x_0)
 
@@ -215,6 +224,6 @@ def _check_directions(edge_index: Adj, num_nodes: int, otherwise: str = _OTHERWI
     if keeps and _UNDIRECTED.get(edge_index) == edge_index._version:
         return
     is_list = isinstance(edge_index, Tensor) and edge_index.layout == torch.strided
-    check_undirected(edge_index if is_list else to_edge_index(edge_index)[0], num_nodes, otherwise)
+    check_undirected(edge_index if is_list else to_edge_index(edge_index)[0], num_nodes, otherwise=otherwise)
     if keeps:
         _UNDIRECTED[edge_index] = edge_index._version

@@ -48,7 +48,7 @@ def limit_dominance(w: Tensor, largest: float, omega: Tensor | None = None, step
         'high'
     """
     check_type("w", w, Tensor)
-    if w.dim() != 2:
+    if w.dim() != 2 or not w.numel():
         raise InvalidArgumentError(f"expected w of shape [channels, channels], got {list(w.shape)}")
     check_symmetric(w, w.size(1))
     check_number("largest", largest, within=f"[0, {2 + _TIE}]")

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.models._frequencies import FrequencyProfile
 
@@ -23,12 +24,16 @@ def plot_frequencies(profile: FrequencyProfile, ax: Axes | None = None) -> Axes:
         profile: What :func:`frequency_profile` found.
         ax: Where to draw; on a figure of its own by default.
 
+    Raises:
+        InvalidTypeError: If it is no profile.
+
     Example:
         >>> import torch
         >>> profile = FrequencyProfile(("first", "second"), torch.tensor([1.0, 0.6]), torch.tensor([0.6, 0.3]), 1.8)
         >>> plot_frequencies(profile).get_ylabel()
         'mean frequency'
     """
+    check_type("profile", profile, FrequencyProfile)
     ax = ax or Figure(figsize=(1.6 + 0.9 * len(profile.layers), 2.8), layout="constrained").add_subplot()
     _levels(ax, profile.largest)
     before, after = profile.before.tolist(), profile.after.tolist()
@@ -54,8 +59,12 @@ def plot_frequency_history(profiles: Mapping[int, FrequencyProfile], ax: Axes | 
         ax: Where to draw; on a figure of its own by default.
 
     Raises:
+        InvalidTypeError: If it is no mapping to profiles.
         InvalidArgumentError: If there is no profile.
     """
+    check_type("profiles", profiles, Mapping)
+    for profile in profiles.values():
+        check_type("a profile", profile, FrequencyProfile)
     if not profiles:
         raise InvalidArgumentError("expected at least one profile, got none")
     ax = ax or Figure(figsize=(4.2, 2.8), layout="constrained").add_subplot()

@@ -54,7 +54,8 @@ def describe_layers(profile: FrequencyProfile) -> Layers:
     with style():
         ax = plot_frequencies(profile, new_axes(max(3.4, 1.6 + 0.9 * len(rows)), 2.6))
     shows = "Mean frequency before and after each layer, an arrow a layer"
-    return Layers([_scale(profile), _verdict(profile)], rows, Markup(to_svg(ax, "layers")), shows)
+    sentences = [_scale(profile)] if profile.largest else []
+    return Layers([*sentences, _verdict(profile)], rows, Markup(to_svg(ax, "layers")), shows)
 
 
 def _scale(profile: FrequencyProfile) -> str:
@@ -65,6 +66,8 @@ def _scale(profile: FrequencyProfile) -> str:
 
 
 def _verdict(profile: FrequencyProfile) -> str:
+    if not profile.largest:
+        return "No mean frequency is defined: the graph has no edges."
     start, end = float(profile.before[0]), float(profile.after[-1])
     if isnan(end - start):
         return "From first layer to last no mean frequency is defined: what a layer holds is zero."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +19,13 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.transforms import NormalizeFeatures, ToUndirected
 
-from gragr_explain.condensation import CondensationSettings, condense, modality_features
+from gragr_explain.condensation import (
+    CondensationSettings,
+    condense,
+    modality_features,
+    prototypes,
+    save_condensed,
+)
 from gragr_explain.condensation import _condense as module
 from gragr_explain.condensation._damping import damping_graph
 from gragr_explain.datasets import load_dataset
@@ -328,3 +337,61 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "condensing" in capsys.readouterr().err
     quickly(make_graph(), settings=QUICK)
     assert capsys.readouterr().err == ""
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(CHANNELS, 4), torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(4))
+
+    def forward(self, data: Data) -> torch.Tensor:
+        return self.layers(data.x)
+
+
+def test_an_encoder_is_used_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+    encoder, data = Encoder(), make_graph()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    first = quickly(data, modalities={"text": encoder}, folder=tmp_path)
+    longer = quickly(data, modalities={"text": encoder}, folder=tmp_path, epochs=3)  # the source is the same
+    assert torch.equal(longer.x, quickly(data, modalities={"text": encoder}, epochs=3).x)
+    assert not torch.equal(first.x, longer.x)
+    assert encoder.training
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    settings = replace(QUICK, damping=np.int64(5), lr_feat=np.float64(QUICK.lr_feat), outer_steps=np.int64(3))
+    given = {"settings": settings, "seed": np.int64(1), "epochs": np.int64(2), "folder": tmp_path}
+    found = quickly(make_graph(), **given)
+    assert torch.equal(found.x, quickly(make_graph(), seed=1).x)
+    save_condensed(found, tmp_path / "saved")
+    again = quickly(make_graph(), seed=1, epochs=3, settings=replace(QUICK, damping=5), folder=tmp_path)
+    assert torch.equal(again.x, quickly(make_graph(), seed=1, epochs=3).x)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_needs_no_gradients_from_outside(mode: Any) -> None:
+    with mode():
+        found = quickly(make_graph())
+    assert torch.equal(found.x, quickly(make_graph()).x)
+
+
+def test_weights_of_edges_may_be_of_another_type() -> None:
+    data, double = make_graph(), make_graph()
+    data.edge_weight = torch.ones(data.num_edges)
+    double.edge_weight = data.edge_weight.double()
+    condensed = quickly(data)
+    torch.testing.assert_close(quickly(double).x, condensed.x)
+    assert prototypes(condensed, double).equals(prototypes(condensed, data))
+
+
+def test_features_that_hardly_move_are_told_of() -> None:
+    data = make_graph()
+    data.x = 1e6 * data.x
+    with pytest.warns(UserWarning, match=r"moved by .* large beside settings\.lr_feat") as caught:
+        quickly(data)
+    assert caught[0].filename.endswith("condensed_graphs.py")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quickly(make_graph())
+        quickly(data, structure=True)  # in whose first epochs features are not moved

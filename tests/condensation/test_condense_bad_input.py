@@ -10,7 +10,14 @@ from condensed_graphs import CHANNELS, PARTS, make_graph, quickly
 from torch_geometric.data import Data
 
 from gragr_explain.condensation import CondensationSettings
-from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidGraphError, InvalidTypeError, TrainingError
+from gragr_explain.errors import (
+    GragrError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    TrainingError,
+    UnsupportedModelError,
+)
 
 
 def changed(**parts: Any) -> Data:
@@ -58,8 +65,11 @@ Y = make_graph().y
         (changed(train_mask=torch.arange(5)), InvalidTypeError, "boolean"),
         (changed(train_mask=torch.ones(60, 10).bool()), InvalidGraphError, "choose one of its splits"),
         (changed(train_mask=torch.zeros(60).bool()), InvalidGraphError, "at least one training node"),
-        (without_training_nodes_of(1), InvalidGraphError, r"none of \[1\]; put one of each into the train_mask, or"),
-        (without_training_nodes_of(2), InvalidGraphError, r"none of \[2\]"),
+        (without_training_nodes_of(1), InvalidGraphError, r"none of 1; put one of each into the train_mask, or"),
+        (without_training_nodes_of(2), InvalidGraphError, "none of 2;"),
+        (changed(y=torch.where(torch.arange(60) == 0, 2**40, Y)), InvalidGraphError, r"none of 3, .*12, \.\.\.;"),
+        (changed(x=torch.zeros(60, 2)), InvalidGraphError, "none but zeros"),
+        (changed(edge_weight=torch.rand(make_graph().num_edges)), InvalidGraphError, "weigh more one way"),
     ],
 )
 def test_graphs_that_cannot_be_condensed(data: Any, error: type[GragrError], message: str) -> None:
@@ -161,3 +171,24 @@ def test_a_condensation_that_diverges_stops() -> None:
 
 def test_the_graph_of_these_tests_can_be_condensed() -> None:
     assert quickly(make_graph()).x.size(1) == CHANNELS
+
+
+def test_one_node_has_no_structure() -> None:
+    data = changed(y=torch.zeros_like(Y))
+    assert quickly(data, ratio=0.02).num_nodes == 1
+    with pytest.raises(InvalidArgumentError, match="two nodes"):
+        quickly(data, ratio=0.02, structure=True)
+
+
+@pytest.mark.parametrize(
+    ("modality", "error", "message"),
+    [
+        (slice("a", "b"), InvalidTypeError, "'text' as a slice"),
+        (slice(0.0, 3.0), InvalidTypeError, "'text' as a slice"),
+        (lambda data: torch.nn.Linear(CHANNELS + 1, 2)(data.x), InvalidGraphError, "modality 'text': .* cannot"),
+        (lambda: 1, UnsupportedModelError, r"encoder\(data\)"),
+    ],
+)
+def test_modalities_that_fail(modality: Any, error: type[GragrError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        quickly(make_graph(), modalities={"text": modality})

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from condensed_graphs import CHANNELS, make_graph, quickly
+from condensed_graphs import CHANNELS, QUICK, make_graph, quickly
 from matplotlib.figure import Figure
 from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE, SGConv
 
 from gragr_explain.condensation import draw_prototypes, prototypes
-from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidGraphError, InvalidTypeError
+from gragr_explain.condensation._matching import propagate
+from gragr_explain.errors import (
+    GragrError,
+    InvalidArgumentError,
+    InvalidGraphError,
+    InvalidTypeError,
+    UnsupportedModelError,
+)
 
 NAMES = {"feature_names": [f"word {i}" for i in range(CHANNELS)], "class_names": ["red", "green", "blue"]}
 
@@ -89,7 +97,9 @@ def test_a_condensed_node_of_a_real_one_finds_it(pair: tuple[Data, Data]) -> Non
 def test_more_is_asked_for_than_there_is(pair: tuple[Data, Data]) -> None:
     table = prototypes(*pair, nearest=1000, strongest=1000)
     assert {len(row) for row in table.nearest} == {60}
-    assert {len(row) for row in table.features} == {CHANNELS}
+    condensed = pair[0]
+    above = (condensed.x > condensed.x.mean(0)).sum(1)
+    assert [len(row) for row in table.features] == above.tolist()  # no feature that a node does not stand out by
 
 
 def test_a_drawing_shows_the_prototypes(pair: tuple[Data, Data]) -> None:
@@ -134,3 +144,39 @@ def test_a_drawing_of_nothing_is_refused(pair: tuple[Data, Data]) -> None:
         draw_prototypes(prototypes(*pair), Figure().add_subplot(), most=0)
     with pytest.raises(InvalidTypeError, match="expected table as a DataFrame, got Data"):
         draw_prototypes(*pair)
+    with pytest.raises(InvalidTypeError, match="ax as a"):
+        draw_prototypes(prototypes(*pair), None)
+    with pytest.raises(InvalidArgumentError, match="at least one prototype"):
+        draw_prototypes(prototypes(*pair).head(0), Figure().add_subplot())
+    with pytest.raises(InvalidArgumentError, match="without purity"):
+        draw_prototypes(prototypes(*pair).drop(columns="purity"), Figure().add_subplot())
+
+
+@pytest.mark.parametrize("hops", [0, 1, 5])
+def test_features_are_propagated_as_often_as_they_were_matched(hops: int) -> None:
+    data = make_graph()
+    condensed = quickly(data, settings=replace(QUICK, hops=hops))
+    seen = propagate(data.x, data.edge_index, hops=hops)
+    cosine = F.cosine_similarity(condensed.x[:, None], seen[None], dim=-1)
+    table = prototypes(condensed, data)
+    assert table.stands_for.tolist() == cosine.argmax(0).bincount(minlength=9).tolist()
+
+
+def test_nodes_without_features_are_like_none() -> None:
+    data = make_graph()
+    alone = torch.tensor([3, 4, 5])
+    data.edge_index = data.edge_index[:, ~torch.isin(data.edge_index, alone).any(0)]
+    data.x[alone] = 0
+    table = prototypes(quickly(data), data)
+    assert table.stands_for.sum() == 57
+    assert table.purity.dropna().between(0, 1).all()
+
+
+def test_precisions_may_differ_and_what_is_not_finite_is_refused(pair: tuple[Data, Data]) -> None:
+    condensed, data = pair
+    assert prototypes(condensed, make_graph(dtype=torch.float64)).shape == (9, 8)
+    model = GCN(CHANNELS, 16, 2, 3)
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, torch.nan)
+    with pytest.raises(UnsupportedModelError, match="finite"):
+        prototypes(condensed, data, model=model)

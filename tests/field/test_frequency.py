@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from graph_cases import Case, assert_close, cases
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gragr_explain.errors import InvalidGraphError, InvalidTypeError
@@ -105,6 +105,23 @@ def test_lanczos_finds_what_a_dense_solver_does() -> None:
     root = graph.strength.double().rsqrt().nan_to_num(posinf=0)
     lowest = torch.linalg.eigvalsh(root[:, None] * adjacency * root)[0]
     assert largest_frequency(graph) == pytest.approx(1 - float(lowest), abs=1e-6)
+
+
+@given(st.integers(65, 90), st.integers(0, 10_000), st.booleans())
+@settings(max_examples=20)
+def test_it_is_two_where_a_component_is_bipartite_and_less_elsewhere(num_nodes: int, seed: int, odd: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    child = torch.arange(1, num_nodes)
+    tree = torch.stack([(torch.rand(num_nodes - 1, generator=generator) * child).long(), child])
+    triangle = torch.tensor([[0, 1, 0], [1, 2, 2]])
+    edges = torch.cat([tree, triangle], 1) if odd else torch.cat([tree, triangle + num_nodes], 1)
+    found = largest_frequency(GraphOperator(edges, num_nodes + 3))
+    assert found == 2 if not odd else 1 < found < 2
+
+
+def test_a_long_path_takes_no_time() -> None:
+    path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
+    assert largest_frequency(GraphOperator(path, 100_000)) == 2
 
 
 def test_graphs_without_edges_have_no_frequency() -> None:

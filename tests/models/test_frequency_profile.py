@@ -203,6 +203,10 @@ def test_plots_show_every_layer(graph):
     ax.figure.canvas.draw()
     with pytest.raises(InvalidArgumentError, match="at least one profile"):
         plot_frequency_history({})
+    with pytest.raises(InvalidTypeError, match="profile as a FrequencyProfile, got NoneType"):
+        plot_frequencies(None)
+    with pytest.raises(InvalidTypeError, match="profiles as a Mapping, got FrequencyProfile"):
+        plot_frequency_history(profile)
 
 
 @pytest.mark.parametrize(("w", "expected"), [("prod", "low"), ("neg-prod", "high")])
@@ -214,3 +218,10 @@ def test_a_model_trained_on_a_web_graph_moves_as_its_mixing_says(w, expected):
     model = GRAFF(data.num_features, 16, 2, 5, dropout=0.5, w=w, step_size=0.5)
     trained = GraGR(model).fit(data, epochs=20, progress=False)
     assert frequency_profile(trained, data).overall == expected
+
+
+def test_a_model_that_is_not_finite_is_refused(graph):
+    model = GCN(5, 8, 2, 3)
+    torch.nn.init.constant_(model.convs[0].lin.weight, torch.nan)
+    with pytest.raises(UnsupportedModelError, match="finite numbers"):
+        frequency_profile(model, graph)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.models import MIXINGS, ChannelMixing, GRAFFConv
 
 DOUBLE = (torch.float64,)
@@ -200,6 +201,16 @@ def test_a_step_goes_down_the_gradient_of_the_energy(case: Case, w: str, self_lo
     (slope,) = torch.autograd.grad(conv.energy(x, x_0, edge_index, graph.weight.double()), x)
     step = conv(x, x_0, edge_index, graph.weight.double()) - x
     torch.testing.assert_close(step / conv.step_size, -slope)
+
+
+def test_there_is_no_energy_of_other_sums_or_of_weights_with_directions(graph):
+    x = torch.rand(10, 5)
+    with pytest.raises(InvalidArgumentError, match=r"aggr='add'.* got 'mean'"):
+        GRAFFConv(5, aggr="mean").energy(x, x, graph.edge_index)
+    weight = torch.rand(graph.num_edges)
+    with pytest.raises(InvalidGraphError, match="weigh more one way"):
+        GRAFFConv(5).energy(x, x, graph.edge_index, weight)
+    assert GRAFFConv(5)(x, x, graph.edge_index, weight).shape == (10, 5)
 
 
 def test_gradients_are_those_of_finite_differences(graph):

@@ -48,6 +48,7 @@ ARGUMENTS = {
     "limit of an asymmetric W": (lambda: limit_dominance(SKEW, 1.5), "symmetric w"),
     "limit of a vector": (lambda: limit_dominance(torch.ones(3), 1.5), r"got \[3\]"),
     "limit of no graph": (lambda: limit_dominance(EYE, 2.5), r"largest in \[0, 2\.000001\], got 2\.5"),
+    "limit of nothing": (lambda: limit_dominance(torch.zeros(0, 0), 1.5), r"got \[0, 0\]"),
     "limit of long steps": (lambda: limit_dominance(EYE, 1.5, step_size=2.0), r"got 2\.0"),
 }
 NO_TENSORS = {

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from made_explanations import make_data, make_explanations
+from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from gragr_explain.condensation import condense
@@ -77,6 +78,11 @@ def test_any_model_has_its_section(kind, tmp_path):
         assert f'<th scope="row">convs.{place}</th>{cells}' in page
     assert 'href="#layers"' in page
     assert f"Dominant frequencies: {found.overall}" in page
+
+
+def test_without_edges_there_is_no_frequency():
+    profile = frequency_profile(GCN(5, 8, 2, 3), Data(x=torch.rand(4, 5), edge_index=torch.empty(2, 0).long()))
+    assert describe_layers(profile).sentences == ["No mean frequency is defined: the graph has no edges."]
 
 
 def test_what_is_not_given_is_not_there(tmp_path):
