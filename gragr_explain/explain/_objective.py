@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelMode, ModelReturnType
 
 from gragr_explain.errors import InvalidGraphError, UnsupportedModelError
+from gragr_explain.history import are_probabilities
 
 
 def log_likelihood(output: Tensor, target: Tensor, config: ModelConfig) -> Tensor:
@@ -141,7 +142,7 @@ def targets_of(target: Tensor, wanted: Tensor, num_outputs: int) -> Tensor:
 
 
 def check_returned(output: Tensor, config: ModelConfig) -> None:
-    """Check that a classifier returns probabilities, or their logarithms, where it is said to.
+    """Check that a classifier returns probabilities, or their logarithms, where it is said to, and there alone.
 
     Args:
         output: The model's outputs, ``[num_outputs, *]``.
@@ -150,7 +151,10 @@ def check_returned(output: Tensor, config: ModelConfig) -> None:
     Raises:
         UnsupportedModelError: If it does not.
     """
-    if config.mode == ModelMode.regression or config.return_type == ModelReturnType.raw or not output.numel():
+    if config.mode == ModelMode.regression or not output.numel():
+        return
+    if config.return_type == ModelReturnType.raw:
+        _check_scores(output, config)
         return
     numbers = output.detach().double()
     slack = 10 * torch.finfo(output.dtype).eps ** 0.5 if output.is_floating_point() else 0.0
@@ -171,6 +175,16 @@ def check_returned(output: Tensor, config: ModelConfig) -> None:
         f"expected a model that returns {kind!r}, as its model_config says, got {got}; "
         "for scores without bounds, set return_type='raw'"
     )
+
+
+def _check_scores(output: Tensor, config: ModelConfig) -> None:
+    """Of one output alone, that it adds up to 1 may be chance."""
+    is_table = config.mode == ModelMode.multiclass_classification and output.dim() == 2 and min(output.shape) > 1
+    if is_table and output.is_floating_point() and are_probabilities(output.detach()):
+        raise UnsupportedModelError(
+            "expected a model that returns 'raw', as its model_config says, got probabilities; "
+            "for those, set return_type='probs'"
+        )
 
 
 def _classes(target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The gradient history of a model: recorded while anybody's loop trains it, saved, loaded, found again."""
 
 from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history, graph_digest
-from gragr_explain.history._predictions import class_log_probs, margins, self_labels
+from gragr_explain.history._predictions import are_probabilities, class_log_probs, margins, self_labels
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import (
@@ -20,6 +20,7 @@ __all__ = [
     "GradientHistory",
     "GradientRecorder",
     "Trajectory",
+    "are_probabilities",
     "check_output",
     "class_log_probs",
     "copy_weights",

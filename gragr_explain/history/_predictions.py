@@ -26,11 +26,20 @@ def class_log_probs(output: Tensor) -> Tensor:
     if output.dim() == 1 or output.size(-1) == 1:
         score = output.view(-1, 1)
         return F.logsigmoid(torch.cat([-score, score], dim=-1))
-    with torch.no_grad():
-        are_probs = bool((output >= 0).all()) and torch.allclose(output.sum(-1), output.new_ones(()), atol=1e-4)
-    if are_probs:
+    if are_probabilities(output):
         return output.clamp(min=torch.finfo(output.dtype).tiny).log()
     return output.log_softmax(-1)  # leaves log-probabilities as they are
+
+
+@torch.no_grad()
+def are_probabilities(output: Tensor) -> bool:
+    """Whether a classifier's outputs, ``[num_outputs, num_classes]``, are those of a softmax: none below 0, rows of 1.
+
+    Example:
+        >>> are_probabilities(torch.tensor([[0.25, 0.75]])), are_probabilities(torch.tensor([[0.25, 0.7]]))
+        (True, False)
+    """
+    return bool((output >= 0).all()) and torch.allclose(output.sum(-1), output.new_ones(()), atol=1e-4)
 
 
 def margins(scores: Tensor, label: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
-from gragr_explain.history import copy_weights
+from gragr_explain.history import are_probabilities, copy_weights
 from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.labels import class_scores, mask_of, training_nodes
 
@@ -36,8 +36,8 @@ def check_training(
             or a training node has no class that the model knows.
         InvalidArgumentError: If ``epochs`` or ``patience`` is not positive, there is patience but no validation, or
             ``lr`` or ``weight_decay`` is negative.
-        UnsupportedModelError: If the model has nothing to train, cannot be called with a graph, or does not return a
-            score per node and class.
+        UnsupportedModelError: If the model has nothing to train, cannot be called with a graph, does not return a score
+            per node and class, or returns the probabilities of a softmax, which the loss would take once more.
     """
     check_data(data)
     check_number("epochs", epochs, whole=True, least=1)
@@ -47,7 +47,13 @@ def check_training(
         raise UnsupportedModelError("expected a model with parameters to train, none of its parameters requires_grad")
     mask_of(data, "val_mask")
     check_number("patience", patience, whole=True, least=1, optional=True)
-    num_classes = class_scores(model, data).size(1)
+    scores = class_scores(model, data)
+    if are_probabilities(scores):
+        raise UnsupportedModelError(
+            "expected a model that returns scores or log-probabilities, got probabilities, of which the loss takes a "
+            "softmax once more; leave out the model's own, or use log_softmax"
+        )
+    num_classes = scores.size(1)
     training_nodes(data, num_classes)
     if patience is not None and _validation(data) is None:
         raise InvalidArgumentError(

@@ -170,6 +170,17 @@ def test_what_a_model_returns_is_what_its_configuration_says(gcn, graph, said, r
         explain_many(explainer_for(model, returns=said), graph, [1], progress=False)
 
 
+@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
+def test_probabilities_are_no_scores(gcn, graph, algorithm):
+    """Of which a softmax would be taken once more."""
+    explainer = explainer_for(Returning(gcn.eval(), RETURNED["probs"]), algorithm(), nodes=None, returns="raw")
+    with pytest.raises(UnsupportedModelError, match=r"returns 'raw', .* got probabilities; .*return_type='probs'"):
+        explainer(graph.x, graph.edge_index, index=1)
+    for returned in ("raw", "log_probs"):
+        explainer = explainer_for(Returning(gcn, RETURNED[returned]), algorithm(), nodes=None, returns="raw")
+        assert explainer(graph.x, graph.edge_index, index=1).edge_mask.max() == 1
+
+
 def test_what_a_model_returns_of_graphs_is_what_its_configuration_says(graph):
     torch.manual_seed(0)
     explainer = explainer_for(Returning(Pooled(3).eval(), RETURNED["raw"]), level="graph", returns="probs")

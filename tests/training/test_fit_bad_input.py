@@ -185,6 +185,14 @@ def test_a_model_that_needs_more_than_a_graph(data):
         GraGR(Needs()).fit(data, epochs=2, progress=False)
 
 
+def test_a_model_that_takes_the_softmax_itself(data):
+    model = Returns(lambda h: h.softmax(-1))
+    before = model.conv.lin.weight.clone()
+    with pytest.raises(UnsupportedModelError, match="got probabilities, of which the loss takes a softmax once more"):
+        GraGR(model).fit(data, epochs=1, progress=False)
+    assert torch.equal(model.conv.lin.weight, before)
+
+
 def test_a_model_with_nothing_to_train(data):
     with pytest.raises(UnsupportedModelError, match="requires_grad"):
         GraGR(GCN(5, 8, num_layers=2, out_channels=3).requires_grad_(False)).fit(data, epochs=2, progress=False)
