@@ -110,8 +110,8 @@ class ChannelMixing(nn.Module):
         w = self.weight + self.weight.t()
         if self.kind == "sum":
             return w
-        w = w - w.diag().diag()
-        return w + (self.q * w.abs().sum(1) + self.r).diag()
+        w = w.fill_diagonal_(0)
+        return w.diagonal_scatter(self.q * w.abs().sum(1) + self.r)
 
     def __repr__(self) -> str:
         heat = f", heat={self.heat}" if self.heat else ""
