@@ -133,10 +133,11 @@ def condense(
     generator = torch.Generator().manual_seed(seed)
     begins = smooth_features(data, x, settings.damping) if damp else x
     begun_as = data.train_mask.cpu().nonzero().view(-1)[draw_nodes(labels, sizes, generator)]
+    begun = begins[begun_as.to(x.device)]
     target = make_target(data, x, settings.hops, settings.batch_size, settings.damping if damp else 0.0)
     condensation = Condensation(
         target,
-        begins[begun_as.to(x.device)],
+        begun,
         sizes,
         list(columns.values()),
         settings,
@@ -166,7 +167,7 @@ def condense(
             bar.set_postfix(distance=f"{condensation.curves['loss'][-1]:.3f}", refresh=False)
             bar.update()
     if settings.lr_feat and (not structure or epochs > STRUCTURE_EPOCHS):
-        _warn_if_still(condensation.x, begins[begun_as.to(x.device)])
+        _warn_if_still(condensation.x, begun)
     return _finished(condensation, {**made_with, "epochs": epochs, "begun_as": begun_as.tolist()})
 
 

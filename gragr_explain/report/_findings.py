@@ -88,6 +88,11 @@ class Findings(Predictions):
         """Whether that leaves out labels that the model was trained on."""
         return 0 < len(self.judged) < len(self.known)
 
+    @property
+    def whose(self) -> str:
+        """What is to be said of mistakes among :attr:`judged`, after the word."""
+        return " on labels that it had not seen" if self.judged_unseen else ""
+
 
 def find(explanations: NodeExplanations, data: Data, history: GradientHistory | None = None) -> Findings:
     """Look a batch of explanations through.

@@ -112,8 +112,7 @@ def _tiles(findings: Findings) -> list[Tile]:
     wrong = judged[~judged["correct"].astype(bool)].dropna(subset="rank_conflict")
     if len(wrong) >= FEW:
         share, mistakes = wrong["rank_conflict"].ge(HIGH).mean(), f"{len(wrong):,} mistakes"
-        whose = " on labels that it had not seen" if findings.judged_unseen else ""
-        tiles.append(Tile(percent(share), f"of its {mistakes}{whose} lie in the third that pulled hardest"))
+        tiles.append(Tile(percent(share), f"of its {mistakes}{findings.whose} lie in the third that pulled hardest"))
     return tiles
 
 

@@ -91,11 +91,10 @@ def _warning(findings: Findings) -> list[str]:
     if not right.any() or right.all():
         return []
     high = judged["rank_conflict"].ge(HIGH)
-    whose = " on labels that it had not seen" if findings.judged_unseen else ""
     bad, good, count = high[~right].mean(), high[right].mean(), int(high[~right].sum())
     said = (
-        f"Of its {int((~right).sum()):,} mistakes{whose}, {count:,} ({percent(bad)}) lie in the third of the graph "
-        f"with the most conflict; of its right answers, {percent(good)}"
+        f"Of its {int((~right).sum()):,} mistakes{findings.whose}, {count:,} ({percent(bad)}) lie in the third of the "
+        f"graph with the most conflict; of its right answers, {percent(good)}"
     )
     if (~right).sum() < FEW:
         return [said + "."]
