@@ -14,7 +14,7 @@ from benchmarks._runs import Job
 from benchmarks._training import epochs_of, graph_of, new_model
 from gragr_explain import GradientContextExplainer, GraGR, TemplateWriter, explain_many
 from gragr_explain.datasets import load_dataset, load_graph_tasks
-from gragr_explain.rationale import ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale
+from gragr_explain.rationale import ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale, ValidationFact
 
 GRAPHS = "MUTAG"
 _PER_MODEL, _POST_HOC, _GRAPHS_PER_MODEL = 40, 10, 38
@@ -110,7 +110,7 @@ def _explainer(model: torch.nn.Module, algorithm: GradientContextExplainer, leve
 
 def facts_of(saved: dict[str, Any]) -> Facts:
     """Facts as they were before they were saved."""
-    change = saved["change"]
+    change, validation = saved["change"], saved["validation"]
     return Facts(
         **{
             **saved,
@@ -118,5 +118,6 @@ def facts_of(saved: dict[str, Any]) -> Facts:
             "neighbours": tuple(NeighbourFact(**each) for each in saved["neighbours"]),
             "features": tuple(FeatureFact(**each) for each in saved["features"]),
             "change": change and ChangeFact(**change),
+            "validation": validation and ValidationFact(**validation),
         }
     )

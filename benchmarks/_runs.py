@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -21,6 +22,8 @@ Job = dict[str, Any]
 """What one run is made with: names and numbers."""
 
 RESULTS = Path(__file__).parent / "results"
+EVERY_SECONDS = 5.0
+"""How often what was measured is written."""
 
 
 def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, Any]], workers: int = 1) -> pd.DataFrame:
@@ -44,12 +47,16 @@ def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, A
         ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=name, unit="run") as bar,
     ):
-        running = {pool.submit(measure, job): job for job in todo}
-        for done in as_completed(running):
-            saved[json.dumps(running[done], sort_keys=True)] = {**done.result(), "code": code}
-            with atomic(file) as (part,):
-                part.write_text(json.dumps(saved))
-            bar.update()
+        running, written = {pool.submit(measure, job): job for job in todo}, time.monotonic()
+        try:
+            for done in as_completed(running):
+                saved[json.dumps(running[done], sort_keys=True)] = {**done.result(), "code": code}
+                bar.update()
+                if time.monotonic() - written > EVERY_SECONDS:
+                    _write(saved, file)
+                    written = time.monotonic()
+        finally:
+            _write(saved, file)
     versions = {found["code"] for key, found in saved.items() if key in set(keys)}
     if len(versions) > 1:
         print(f"{name}: results of {len(versions)} versions of the code; remove {file} to make them anew")
@@ -57,6 +64,11 @@ def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, A
     with atomic(file.with_suffix(".parquet")) as (part,):
         table.to_parquet(part)
     return table
+
+
+def _write(saved: dict[str, dict[str, Any]], file: Path) -> None:
+    with atomic(file) as (part,):
+        part.write_text(json.dumps(saved))
 
 
 def _digest() -> str:

@@ -63,6 +63,26 @@ def classes_of(y: Any, count: int) -> Tensor | None:
     return y.long().clamp(min=-1)
 
 
+def validation_classes(data: Data) -> Tensor | None:
+    """The classes of a graph's validation nodes, ``[num_nodes]``, -1 for all other nodes.
+
+    ``None`` where there are none: without a ``train_mask`` any label may have been trained on, without a ``val_mask``
+    none is for validation.
+
+    Example:
+        >>> masks = {"train_mask": torch.tensor([True, False, False]), "val_mask": torch.tensor([False, True, True])}
+        >>> validation_classes(Data(x=torch.eye(3), y=torch.tensor([1, 0, -1]), **masks))
+        tensor([-1,  0, -1])
+    """
+    count = data.x.size(0)
+    classes, train, val = classes_of(data.get("y"), count), data.get("train_mask"), data.get("val_mask")
+    masks = [mask for mask in (train, val) if isinstance(mask, Tensor) and mask.dtype == torch.bool]
+    if classes is None or len(masks) < 2 or any(mask.shape != (count,) for mask in masks):
+        return None
+    known = torch.where(val & ~train, classes, -1)
+    return known if bool((known >= 0).any()) else None
+
+
 def training_nodes(data: Data, num_classes: int) -> Tensor:
     """The nodes whose labels a model is trained on, ``[num_train]``. Labels of other nodes may be anything.
 

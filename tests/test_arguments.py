@@ -125,7 +125,7 @@ def calls(things):
     none: list = [[], []]
     of_graphs = explain.GraphExplanations(
         index=torch.arange(2), prediction=torch.arange(2), confidence=torch.ones(2), label=None, edges=none,
-        features=none, changes=[None, None], rationales=none, num_graphs=2,
+        features=none, changes=[None, None], rationales=none, reliability=none, num_graphs=2,
     )  # fmt: skip
     return {
         "GraphOperator": lambda **k: field.GraphOperator(ends, **{"num_nodes": 30, **k}),

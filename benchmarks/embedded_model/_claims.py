@@ -81,7 +81,7 @@ _AROUND = {  # what must stand before a slot, or after it
     "label": r"(?:label|value)[^.]*$|^$",
 }
 JUDGED = ("band", "role", "class", "outcome")
-_NUMBERS = re.compile(r"weight|share|psi_|place_|confidence|changed_confidence|removed")
+_NUMBERS = re.compile(r"weight|share|psi_|place_|confidence|changed_confidence|removed|validation")
 _CLASSES = re.compile(r"class|label|changed$|prediction")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact
+from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, ValidationFact
 
 PSI = ("conflict", "stability", "influence", "confidence", "role", "receptiveness")
 ROLES = {2.0: "hub", 1.5: "bridge", 1.0: "follower", 0.5: "outlier"}
@@ -37,6 +37,7 @@ def random_facts(draw: Random) -> Facts:
         change=None
         if regression or draw.random() < (0.2 if neighbours else 0.5)
         else _change(draw, classes, prediction, label),
+        validation=None if whole or draw.random() < 0.4 else _validation(draw),
     )
 
 
@@ -81,6 +82,12 @@ def _psi(draw: Random) -> tuple[PsiFact, ...]:
         band = BANDS[min(int(3 * rank), 2)]
         facts.append(PsiFact(name, value, valid, rank if valid else None, band if valid else None))
     return tuple(facts)
+
+
+def _validation(draw: Random) -> ValidationFact:
+    of = draw.choice((30, draw.randint(10, 30)))
+    share = draw.choice((draw.uniform(0, 0.6), draw.uniform(0.6, 0.8), draw.uniform(0.8, 1)))
+    return ValidationFact(round(share * of), of)
 
 
 def _change(draw: Random, classes: list[str], prediction: str, label: str | None) -> ChangeFact:

@@ -323,6 +323,7 @@ def role(outline: Outline) -> list[str]:
 
 DOUBTS = {
     "wrong": "the prediction is wrong",
+    "validation": "<validation>",
     "low_confidence": "{its|the} confidence is low",
     "medium_confidence": "the confidence is only {medium|moderate}",
     "conflict": "it pulled against its neighbours",
@@ -332,7 +333,27 @@ DOUBTS = {
 
 def verdict(outline: Outline) -> list[str]:
     why = join_words([DOUBTS[doubt] for doubt in outline.doubts])
+    known = outline.validation is not None and "validation" not in outline.doubts
     match outline.reliability, bool(why):
+        case "low" | "medium" as level, True if known:
+            return [
+                f"Its reliability is {level}, because {why}, although <validation>.",
+                f"{{All in all|Taken together}}, its reliability is {level}: {why}, although <validation>.",
+                f"While <validation>, there is reason for doubt, as {why}: its reliability is {level}.",
+            ]
+        case "medium", False if known:
+            return [
+                "Its reliability is medium: <validation>, but {not everything about it is known|too much is open}.",
+                "Not everything about it is known, but <validation>: its reliability is {medium|moderate}.",
+            ]
+        case "high", _ if known:
+            return [
+                "Its reliability is high, because <validation>, and how it was learned gives no reason for doubt.",
+                "{All in all|Taken together}, its reliability is high, as <validation>.",
+                "Nothing speaks against this prediction, and <validation>, so its reliability is high.",
+                "This prediction is reliable, as far as its learning tells and as <validation>.",
+                "There is no reason for doubt here: <validation>, and its reliability is high.",
+            ]
         case "low", _:
             return [
                 f"Its reliability is low, because {why}.",

@@ -14,6 +14,7 @@ from gragr_explain.context import GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
+from gragr_explain.explain._validation import Validation
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import GradientHistory, hidden_representation, message_edges
 
@@ -29,6 +30,7 @@ class ModelContext:
         output: The model's output.
         prediction: What it predicts, classes of shape ``[num_outputs]`` or the output itself.
         confidence: The probability of each prediction, ``[num_outputs]``; ``None`` for regression.
+        validation: What is known of how often the predictions are right; ``None`` where nothing is.
         attention: For each edge, its gradient attention (eq. 5, of the gradients' directions) times the number of the
             receiver's neighbours, so that 1 is uniform, ``[num_edges]``.
         messages: Sender and receiver of each edge's message, ``[2, num_edges]``.
@@ -41,6 +43,7 @@ class ModelContext:
     output: Tensor
     prediction: Tensor
     confidence: Tensor | None
+    validation: Validation | None
     attention: Tensor
     messages: Tensor
     parts: NodeParts | None
@@ -102,7 +105,12 @@ def model_context(
         embedding = reasoner(gradients.psi, gradients.valid)
     attention = _relative_attention(field, graph, messages)
     parts = NodeParts(model, x, edge_index, kwargs) if config.task_level == ModelTaskLevel.node else None
-    return ModelContext(gradients, embedding, hidden, output, prediction, confidence, attention, messages, parts)
+    validation, classes = None, None if history is None else history.validation
+    if by_node and confidence is not None and classes is not None:
+        validation = Validation.of(prediction, confidence, classes.to(prediction.device))
+    return ModelContext(
+        gradients, embedding, hidden, output, prediction, confidence, validation, attention, messages, parts
+    )
 
 
 def _recorded_field(history: GradientHistory, x: Tensor, edge_index: Tensor) -> tuple[Tensor, str]:

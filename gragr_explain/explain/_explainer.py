@@ -35,7 +35,7 @@ from gragr_explain.history import GradientHistory, find_history, message_edges
 from gragr_explain.inputs import check_graph, check_index
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import ChangeFact, Rationale, TemplateWriter, Writer, distinct_names
+from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
 
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
@@ -55,9 +55,14 @@ class GradientExplanation(Explanation):
         """The training nodes that caused the predictions; ``None`` where the explainer was given no ``train_data``."""
         return self["influences"] if "influences" in self._store else None
 
+    @property
+    def reliability(self) -> Reliability | list[Reliability] | None:
+        """How far the prediction can be relied on; a list for several outputs."""
+        return self["reliability"] if "reliability" in self._store else None
+
     def is_edge_attr(self, key: str) -> bool:
         """Whether an entry has a value for each edge."""
-        return not key.startswith("rationale") and super().is_edge_attr(key)
+        return not key.startswith(("rationale", "reliability")) and super().is_edge_attr(key)
 
     def subgraph(self, subset: Tensor) -> Self:
         """The part with some nodes, which texts go on to call as they are called in the whole graph."""
@@ -107,6 +112,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
       edge supports the output;
     - ``influences``, which training nodes caused the prediction (:func:`gragr_explain.context.influences`), where
       ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
+    - ``reliability``, how far the prediction can be relied on, a :class:`~gragr_explain.rationale.Reliability`: where
+      the history has labels of validation nodes, by how many of those that the model is about as sure of it is right
+      about (``reports/reliability.md``); a list for several outputs;
     - ``rationale``, the text of the explanation (eq. 17), and ``rationale_replaced``, whether it stands in for a text
       of a language model that claimed what the explanation does not support; lists for several outputs.
 
@@ -271,7 +279,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
         explanation["change"] = change
         if self.train_data is not None:
             explanation["influences"] = self._influences(model, self.train_data, target, chosen)
-        written = self._rationales(chosen, target, shared, found, change)
+        facts = self._facts(chosen, target, shared, found, change)
+        reliability = [judge(each) for each in facts]
+        explanation["reliability"] = reliability[0] if len(reliability) == 1 else reliability
+        written = self.writer(facts)
         texts, replaced = [each.text for each in written], [each.replaced for each in written]
         explanation.rationale = texts[0] if len(written) == 1 else texts
         explanation.rationale_replaced = replaced[0] if len(written) == 1 else replaced
@@ -459,14 +470,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
             return None
         return shared.attention[edges] ** self.history_weight
 
-    def _rationales(
+    def _facts(
         self,
         chosen: Tensor | None,
         target: Tensor,
         shared: ModelContext,
         found: FoundInGraph,
         change: ChangeFact | None,
-    ) -> list[Rationale]:
+    ) -> list[Facts]:
+        """What rationales may state of some outputs."""
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
@@ -483,6 +495,4 @@ class GradientContextExplainer(ExplainerAlgorithm):
         known = classes_of(target, target.numel()) if phenomenon and shared.confidence is not None else None
         labels = None if known is None else known[list(outputs)].tolist()
         changes = [change] * len(outputs)
-        return self.writer(
-            output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names, phenomenon)
-        )
+        return output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names, phenomenon)

@@ -13,7 +13,7 @@ from gragr_explain.explain._change import Change
 from gragr_explain.explain._context import ModelContext
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._strongest import Edge, Feature
-from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact
+from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, ValidationFact
 
 _NAMED = 5
 
@@ -56,10 +56,12 @@ def output_facts(
         for found in supporters
     ]
     psi, roles = psi_facts(shared.gradients, rows) if is_node else ([()] * len(outputs), [None] * len(outputs))
+    confidence = None if shared.confidence is None else shared.confidence[rows]
+    judged = None if shared.validation is None or confidence is None else shared.validation.facts(confidence)
     return prediction_facts(
         [names.of_node(output) if is_node else f"{subject} {output}" for output in outputs],
         shared.prediction[rows],
-        None if shared.confidence is None else shared.confidence[rows],
+        confidence,
         neighbours,
         features,
         changes,
@@ -69,6 +71,7 @@ def output_facts(
         psi=psi,
         roles=roles,
         explains_labels=explains_labels,
+        validation=judged,
     )
 
 
@@ -86,6 +89,7 @@ def prediction_facts(
     psi: Sequence[tuple[PsiFact, ...]] | None = None,
     roles: Sequence[str | None] | None = None,
     explains_labels: bool = False,
+    validation: Sequence[ValidationFact] | None = None,
 ) -> list[Facts]:
     """The facts of predictions.
 
@@ -102,6 +106,7 @@ def prediction_facts(
         psi: psi of each, where it is known.
         roles: The role of each, where it is known.
         explains_labels: As for :func:`output_facts`.
+        validation: How often the model is right where it is about as sure as of each, where that is known.
     """
     count = len(subjects)
     others: list[str | None] = [None] * count
@@ -121,6 +126,7 @@ def prediction_facts(
         [tuple(FeatureFact(names.of_feature(at), weight) for at, weight in row[:_NAMED]) for row in features],
         changes,
         others,
+        [None] * count if validation is None else validation,
     )
     return [Facts(*row) for row in zip(*columns, strict=True)]
 

@@ -35,7 +35,7 @@ from gragr_explain.history import find_history, message_edges, message_passing_l
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import ChangeFact, NeighbourFact
+from gragr_explain.rationale import ChangeFact, NeighbourFact, judge
 
 _AT_MOST_AT_ONCE = 64
 _ROUNDING = 1000
@@ -111,6 +111,7 @@ def explain_graphs(
         features=features,
         changes=changes,
         rationales=algorithm.writer(facts),
+        reliability=[judge(each) for each in facts],
         class_names=algorithm.class_names,
         feature_names=algorithm.feature_names,
         num_graphs=len(graphs),

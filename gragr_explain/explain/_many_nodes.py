@@ -23,7 +23,7 @@ from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import ChangeFact
+from gragr_explain.rationale import ChangeFact, judge
 
 _AT_MOST_AT_ONCE, _GROWTH = 512, 8
 
@@ -112,6 +112,7 @@ class NodeJob:
             features=features,
             changes=changes,
             rationales=self.algorithm.writer(facts),
+            reliability=[judge(each) for each in facts],
             class_names=self.algorithm.class_names,
             feature_names=self.algorithm.feature_names,
             node_names=self.algorithm.node_names,

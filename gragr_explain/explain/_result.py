@@ -12,7 +12,7 @@ from gragr_explain.context import GradientContext
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._notebook import graphs_html, nodes_html
 from gragr_explain.explain._strongest import Edge, Feature
-from gragr_explain.rationale import ChangeFact, Rationale
+from gragr_explain.rationale import ChangeFact, Rationale, Reliability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Explanations:
         changes: For each prediction, what is predicted without the edges that support it most; ``None`` where that was
             not measured: for regression, where no edge supports it, and where another class is explained.
         rationales: The text of each explanation.
+        reliability: How far each prediction can be relied on.
         class_names: Names of the classes.
         feature_names: Names of the features.
     """
@@ -44,6 +45,7 @@ class Explanations:
     features: list[list[Feature]]
     changes: list[ChangeFact | None]
     rationales: list[Rationale]
+    reliability: list[Reliability]
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
 

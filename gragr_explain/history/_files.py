@@ -18,6 +18,7 @@ FORMAT = "gragr-explain history"
 VERSION = 1
 _STEM = "history"
 _STATES = ("weights", "around")
+_OPTIONAL = ("conflict_count", "validation")
 _RECORD_TENSORS = [entry.name for entry in dataclass_fields(FieldRecord) if entry.name != "count"]
 
 
@@ -33,8 +34,9 @@ def save_history(history: GradientHistory, folder: Path) -> None:
     for kind in _STATES:
         for step, state in getattr(history, kind).items():
             tensors |= {f"{kind}/{step}/{key}": value for key, value in state.items()}
-    if history.conflict_count is not None:
-        tensors["conflict_count"] = history.conflict_count
+    for name in _OPTIONAL:
+        if (value := getattr(history, name)) is not None:
+            tensors[name] = value
     content = {
         "num_nodes": history.num_nodes,
         "num_steps": history.num_steps,
@@ -56,9 +58,9 @@ def load_history(folder: Path, device: torch.device) -> GradientHistory:
 
 
 def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistory:
-    history = GradientHistory(
-        conflict_count=tensors.get("conflict_count"), curves=dict(meta["curves"]), graph_digest=meta.get("graph_digest")
-    )
+    history = GradientHistory(curves=dict(meta["curves"]), graph_digest=meta.get("graph_digest"))
+    for name in _OPTIONAL:
+        setattr(history, name, tensors.get(name))
     for name, count in meta["counts"].items():
         parts = {key: tensors[f"field/{name}/{key}"] for key in _RECORD_TENSORS}
         history.fields[name] = FieldRecord(count=count, **parts)

@@ -38,6 +38,9 @@ class GradientHistory:
             attention, by its name in the wrapper.
         conflict_count: In how many recorded steps each node was in conflict, ``[num_nodes]``.
         curves: One number per epoch for the whole graph, such as ``"loss"``, by name.
+        validation: The classes of the validation nodes, -1 for all other nodes, ``[num_nodes]``: labels that the model
+            was not trained on, by which explanations tell how often it is right where it is as sure. ``None`` where the
+            recorder was given none.
         graph_digest: What the graph is known by (:func:`graph_digest`); ``None`` where the recorder was given none.
 
     Example:
@@ -57,6 +60,7 @@ class GradientHistory:
     around: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     conflict_count: Tensor | None = None
     curves: dict[str, list[float]] = field(default_factory=dict)
+    validation: Tensor | None = None
     graph_digest: str | None = None
 
     @property

@@ -22,7 +22,7 @@ from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
-from gragr_explain.labels import classes_of
+from gragr_explain.labels import classes_of, validation_classes
 
 WEIGHT_SNAPSHOTS = 8
 
@@ -43,7 +43,8 @@ class GradientRecorder:
     Args:
         model: The model to record.
         data: The graph it is trained on. Where given, the self field uses the true labels of the training nodes
-            (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, and the history
+            (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, the labels of
+            the validation nodes (``data.val_mask``) are kept for explanations to judge the model by, and the history
             belongs to the graph of these features and edges alone (:meth:`GradientHistory.check_graph`).
         layer: The message-passing layer whose output is the hidden representation ``h``. By default the last but
             one of a model with an output per node, and the last of others.
@@ -122,6 +123,7 @@ class GradientRecorder:
             self._thin_weights()  # where an earlier recording ended is not the end any more
             if self._data is not None and self._data.x is not None and self._data.edge_index is not None:
                 self.history.graph_digest = graph_digest(self._data.x, self._data.edge_index)
+                self.history.validation = validation_classes(self._data)
             self._running.enter_context(tap(self.model, self._on_forward))
             self._started = True
         self.history.attach(self.model)

@@ -8,11 +8,13 @@ from gragr_explain.rationale._facts import (
     NeighbourFact,
     PsiFact,
     Rationale,
+    ValidationFact,
     Writer,
 )
 from gragr_explain.rationale._grounding import check_grounding
 from gragr_explain.rationale._llm import LLMWriter
 from gragr_explain.rationale._prompt import build_messages, build_prompt
+from gragr_explain.rationale._reliability import Reliability, judge
 from gragr_explain.rationale._template import TemplateWriter
 from gragr_explain.rationale._wording import distinct_names
 
@@ -25,10 +27,13 @@ __all__ = [
     "NeighbourFact",
     "PsiFact",
     "Rationale",
+    "Reliability",
     "TemplateWriter",
+    "ValidationFact",
     "Writer",
     "build_messages",
     "build_prompt",
     "check_grounding",
     "distinct_names",
+    "judge",
 ]

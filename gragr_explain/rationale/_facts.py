@@ -67,6 +67,24 @@ class ChangeFact:
 
 
 @dataclass(frozen=True)
+class ValidationFact:
+    """How often a model is right about validation nodes of which it is about as sure as of a prediction.
+
+    Attributes:
+        right: about how many of them it is right.
+        of: how many there are, at least 1.
+    """
+
+    right: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """The share about which it is right: how probably the prediction is right, as far as that can be measured."""
+        return self.right / self.of
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that a rationale may state about one prediction.
 
@@ -83,6 +101,7 @@ class Facts:
         change: the prediction without its strongest supporting connections, or None where it was not measured.
         explained: the class that neighbours and features support, where it is another than the prediction: the label of
             a wrong prediction, where a phenomenon is explained.
+        validation: how often the model is right where it is as sure, or None where that is not known.
     """
 
     subject: str
@@ -96,6 +115,7 @@ class Facts:
     features: tuple[FeatureFact, ...]
     change: ChangeFact | None = None
     explained: str | None = None
+    validation: ValidationFact | None = None
 
     def valid_psi(self, name: str) -> PsiFact | None:
         """Return the psi feature ``name`` where it means something, else None."""

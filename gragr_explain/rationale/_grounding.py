@@ -9,7 +9,7 @@ from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._naming import naming_problems
 from gragr_explain.rationale._quantities import number_problems
 from gragr_explain.rationale._reading import Clause, Reading
-from gragr_explain.rationale._reliability import confidence_band, judge
+from gragr_explain.rationale._reliability import judge, probability_band
 from gragr_explain.rationale._supposing import change_problems, supposition
 from gragr_explain.rationale._wording import TITLES
 
@@ -38,7 +38,8 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
        after *node* or *class*, and any capitalised word within a sentence must be a name of the facts;
     6. *correct*, *wrong* and the like must agree with label and prediction, and need a known label;
     7. what is valid must not be called unknown;
-    8. what is said to be predicted without some connections must be what was measured without the strongest of them:
+    8. how often the model is right about validation nodes may be said in one way only, as the template says it;
+    9. what is said to be predicted without some connections must be what was measured without the strongest of them:
        how many they are, the class and its confidence, and whether the prediction changes. Where a clause speaks of
        that, the rules above hold for the class and the confidence that are then predicted.
 
@@ -79,7 +80,7 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
 
 def _actual_band(topic: str, facts: Facts) -> str | None:
     if topic == "probability":
-        return confidence_band(facts.confidence)
+        return probability_band(facts.confidence)
     return judge(facts).level if topic == "reliability" else facts.band(topic)
 
 

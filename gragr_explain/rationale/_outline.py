@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gragr_explain.rationale._facts import Facts, FeatureFact, NeighbourFact
-from gragr_explain.rationale._reliability import confidence_band, judge
+from gragr_explain.rationale._reliability import judge, probability_band
 from gragr_explain.rationale._wording import TITLES
 
 Fact = TypeVar("Fact", NeighbourFact, FeatureFact)
@@ -29,6 +29,8 @@ class Outline:
             ``corrects`` itself to the true one; ``unmeasured`` where that is not known.
         removed: whether ``one`` or ``several`` connections were taken away for that.
         psi: the band of each psi feature, or ``unknown``; the role for ``role``. What has no psi, has none.
+        validation: the band of the share of validation nodes about which the model is right where it is about as sure,
+            or None where that is not known.
         trial: whether psi is from a trial step on the finished model, not from its training.
         tell: the psi feature beside conflict, stability and role that is furthest from typical, or ``none``.
         unknown: whether ``one``, ``several`` or ``all`` of the psi features are unknown, or ``none``.
@@ -44,6 +46,7 @@ class Outline:
     change: str
     removed: str
     psi: tuple[tuple[str, str], ...]
+    validation: str | None
     trial: bool
     tell: str
     unknown: str
@@ -59,6 +62,7 @@ class Outline:
         yield f"change:{self.change}"
         yield from [f"removed:{self.removed}"] if self.change != "unmeasured" else []
         yield from (f"{name}:{band}" for name, band in self.psi)
+        yield from [f"validation:{self.validation}"] if self.validation else []
         yield from ["trial"] if self.trial else []
         yield ":".join(["tell", self.tell, *(band for name, band in self.psi if name == self.tell)])
         yield f"unknown:{self.unknown}"
@@ -74,17 +78,18 @@ def outline_of(facts: Facts) -> Outline:
     return Outline(
         subject="node" if facts.kind == "node" else "whole",
         outcome=_outcome(facts),
-        sure=confidence_band(facts.confidence),
+        sure=probability_band(facts.confidence),
         near=tuple(_agreement(each, facts) for each in worth_naming(facts.neighbours)),
         features=len(worth_naming(facts.features)),
         change=_change(facts),
         removed="one" if facts.change is not None and facts.change.removed == 1 else "several",
         psi=tuple(psi.items()),
+        validation=probability_band(None if verdict.validation is None else verdict.validation.share),
         trial=bool(psi) and facts.source == "post hoc",
         tell=_most_telling(facts, psi),
         unknown={0: "none", len(TITLES): "all", 1: "one"}.get(unknown, "several"),
         reliability=verdict.level or "unknown",
-        doubts=tuple(doubt.name.lower() for doubt in verdict.doubts),
+        doubts=tuple(doubt.replace(" ", "_") for doubt in verdict.doubts),
     )
 
 

@@ -2,6 +2,7 @@
 
 from gragr_explain.rationale._facts import Facts, PsiFact
 from gragr_explain.rationale._reliability import judge
+from gragr_explain.rationale._template import reasons
 from gragr_explain.rationale._wording import TITLES, clean_name, join_words, show_name, show_number, show_percent
 
 _SYSTEM = (
@@ -98,5 +99,5 @@ def _outcome(facts: Facts) -> str:
 
 def _reliability(facts: Facts) -> str:
     verdict = judge(facts)
-    because = f", because {join_words(verdict.doubts)}" if verdict.doubts else ""
+    because = f", because {join_words(reasons(verdict))}" if verdict.doubts else ""
     return f"Reliability: {verdict.level or 'not known'}{because}"

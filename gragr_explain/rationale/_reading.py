@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK, Marks
+from gragr_explain.rationale._wording import show_validation
 
 _SMALL_GAP = re.compile(r"[\s\"']*(?!(?:of|for|in|with|to|than|on|at|by|from|is|was|are|were)\b)(?:\w+\s+)?", re.I)
 _EFFECTS = (MARK, words.STAYS, words.CHANGES, re.compile(r"%|\bper ?cent\b"))  # what becomes of a prediction
@@ -67,14 +68,14 @@ class Reading:
 
     Attributes:
         marks: the marks that stand for the names of the facts.
-        text: the text with a mark in the place of each name.
+        text: the text with a mark in the place of each name, without what it says of validation nodes.
         strangers: what stands in quotation marks and is no name of the facts.
         clauses: the clauses in their order.
     """
 
     def __init__(self, text: str, facts: Facts) -> None:
         self.marks = Marks(facts)
-        self.text, self.strangers = self.marks.set_aside(text)
+        self.text, self.strangers = self.marks.set_aside(_without_validation(text, facts))
         self.clauses = list(self._clauses(facts))
 
     def _clauses(self, facts: Facts) -> Iterator[Clause]:
@@ -92,6 +93,17 @@ class Reading:
                 mentions = _find(part, patterns, marks) or _find(part, general, [])
                 yield Clause(part, tuple(mentions), earlier, number, supposed)
                 earlier = mentions[-1].topic if mentions else earlier
+
+
+def _without_validation(text: str, facts: Facts) -> str:
+    """Leave out how often the model is right about validation nodes, where it is said as it is."""
+    text, validation = " ".join(text.split()), facts.validation
+    if validation is None:
+        return text
+    for doubt in (True, False):
+        said = re.escape(show_validation(validation.right, validation.of, doubt=doubt))
+        text = re.sub(said, "", text, flags=re.IGNORECASE)
+    return text
 
 
 def _parts(sentence: str) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from gragr_explain.rationale._acceptance import accept, from_template
 from gragr_explain.rationale._dialect import Prompt
 from gragr_explain.rationale._facts import Facts, PsiFact, Rationale
 from gragr_explain.rationale._outline import outline_of, unknown_titles, worth_naming
+from gragr_explain.rationale._reliability import judge
 from gragr_explain.rationale._wording import (
     PLAIN_NAME,
     clean_name,
@@ -23,12 +24,13 @@ from gragr_explain.rationale._wording import (
     show_name,
     show_number,
     show_percent,
+    show_validation,
 )
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SLOT_DIALECT = "slots-1"
+SLOT_DIALECT = "slots-2"
 """What the key ``gragr_dialect`` of a model's ``config.json`` says if the model speaks this dialect."""
 
 SECTIONS = ("order", "outcome", "support", "change", "learning", "role", "verdict", "action")
@@ -156,6 +158,9 @@ def _values(facts: Facts) -> dict[str, str]:
             "changed": show_name(facts.change.prediction),
             "changed_confidence": show_percent(facts.change.confidence),
         }
+    if (validation := facts.validation) is not None:
+        doubt = "validation" in judge(facts).doubts
+        values["validation"] = show_validation(validation.right, validation.of, doubt=doubt)
     if facts.psi:
         values["unknown"] = join_words(unknown_titles(facts))
     return values

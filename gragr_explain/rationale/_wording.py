@@ -101,6 +101,23 @@ def show_percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
+def show_validation(right: int, of: int, *, doubt: bool = False) -> str:
+    """Write how often a model is right about validation nodes.
+
+    Args:
+        right: about how many of them it is right.
+        of: how many there are.
+        doubt: whether that is a reason for doubt.
+
+    Example:
+        >>> show_validation(17, 30, doubt=True)
+        'the model was right about only 17 of the 30 validation nodes that it was about as sure of'
+    """
+    few = "none" if right == 0 else f"{'only ' if doubt else ''}{right}"
+    which = f"all {of}" if right == of else f"{few} of the {of}"
+    return f"the model was right about {which} validation nodes that it was about as sure of"
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join words to ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -54,7 +54,8 @@ class Findings(Predictions):
     Attributes:
         frame: The numbers of the table, one row an explained node, and beside them ``rank_<feature>`` (the rank of
             its psi in the graph) and ``conflicts`` (whether it is in conflict), both missing where they are not
-            defined, ``seen`` (whether the model was trained on its label), ``degree`` (how many neighbours it has),
+            defined, ``seen`` (whether the model was trained on its label), ``validates`` (whether its label says how
+            reliable predictions are), ``degree`` (how many neighbours it has),
             ``agreeing`` (how many of them the model puts in the same class) and ``border`` (whether any is put in
             another; missing for a regression).
         recorded: Whether conflicts were counted while the model was trained.
@@ -116,6 +117,9 @@ def find(explanations: NodeExplanations, data: Data, history: GradientHistory | 
     frame["conflicts"] = pd.Series(conflicts[index].numpy(), dtype="boolean").mask(frame["rank_conflict"].isna())
     seen = _seen(data, context.num_nodes)
     frame["seen"] = False if seen is None else seen[index].numpy()
+    validation = None if history is None else history.validation
+    tells = validation is not None and len(validation) == context.num_nodes
+    frame["validates"] = (validation.cpu()[index] >= 0).numpy() if validation is not None and tells else False
     predictions = explanations.all_predictions.cpu()
     source, target = _neighbours(data.edge_index.cpu(), context.num_nodes)
     frame["degree"] = target.bincount(minlength=context.num_nodes)[index].numpy()

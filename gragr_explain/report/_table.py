@@ -38,12 +38,16 @@ def to_frame(explanations: Explanations) -> pd.DataFrame:
         - ``node`` and ``node_name``, or ``graph``; ``prediction`` (class id, or the value of a regression),
           ``prediction_name``, ``confidence``;
         - ``label``, ``label_name`` and ``correct``, missing where the label is not known;
+        - ``reliability``: ``low``, ``medium`` or ``high``, how far the prediction can be relied on; and
+          ``validation_right`` and ``validation_of``, about how many validation nodes the model is right, of how many
+          that it is about as sure of; missing where that is not known;
         - of nodes: ``psi_<feature>`` and ``valid_<feature>`` of the six features; a psi that is not valid is missing;
           and ``role``, ``psi_source``;
         - ``edges``: a list of ``{source, target, weight}`` and ``features``: a list of
           ``{feature, name, weight}``, strongest first;
         - ``change_removed``, ``change_prediction``, ``change_confidence``: what is predicted without so many of the
           strongest connections, missing where it was not measured;
+        - ``reliability_doubts``: what speaks against relying on the prediction;
         - ``rationale``, ``rationale_writer``, ``rationale_replaced``, ``rationale_problems``.
     """
     frame = numbers(explanations)
@@ -61,6 +65,7 @@ def to_frame(explanations: Explanations) -> pd.DataFrame:
     frame["change_confidence"] = pd.Series(
         [math.nan if item is None else item.confidence for item in changes], dtype=float
     )
+    frame["reliability_doubts"] = _objects(list(each.doubts) for each in explanations.reliability)
     frame["rationale"] = _objects(rationale.text for rationale in explanations.rationales)
     frame["rationale_writer"] = _objects(rationale.writer for rationale in explanations.rationales)
     frame["rationale_replaced"] = pd.Series([item.replaced for item in explanations.rationales], dtype=bool)
@@ -89,6 +94,10 @@ def numbers(explanations: Explanations) -> pd.DataFrame:
     frame["label"], frame["label_name"] = _labels(explanations)
     correct = frame["label"] == frame["prediction"] if classes else pd.Series(pd.NA, frame.index)
     frame["correct"] = correct.astype("boolean").mask(frame["label"].isna())
+    frame["reliability"] = _objects(each.level for each in explanations.reliability)
+    validation = [each.validation for each in explanations.reliability]
+    frame["validation_right"] = pd.Series([pd.NA if each is None else each.right for each in validation], dtype="Int64")
+    frame["validation_of"] = pd.Series([pd.NA if each is None else each.of for each in validation], dtype="Int64")
     if isinstance(explanations, NodeExplanations):
         _add_psi(frame, explanations.context, explanations.index.cpu())
     return frame
@@ -173,12 +182,16 @@ def table_schema(*, classes: bool, graphs: bool = False) -> pa.Schema:
             ("label", value),
             ("label_name", pa.string()),
             ("correct", pa.bool_()),
+            ("reliability", pa.string()),
+            ("validation_right", pa.int64()),
+            ("validation_of", pa.int64()),
             *([] if graphs else psi),
             ("edges", _EDGES),
             ("features", _FEATURES),
             ("change_removed", pa.int64()),
             ("change_prediction", pa.string()),
             ("change_confidence", pa.float64()),
+            ("reliability_doubts", pa.list_(pa.string())),
             ("rationale", pa.string()),
             ("rationale_writer", pa.string()),
             ("rationale_replaced", pa.bool_()),

@@ -12,8 +12,8 @@ from gragr_explain.report._wording import percent
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
 
-SURE, UNSURE = 0.9, 0.6
-"""The confidence from which a prediction is called sure, and below which unsure."""
+SURE, UNSURE, VALID = 0.9, 0.6, 0.8
+"""The confidence from which a prediction is called sure, that below which unsure, and a high share of right ones."""
 
 
 def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
@@ -42,7 +42,7 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
         sentences.append("Which of these nodes it learned from is not known here: about those it is right too easily.")
     elif judged["seen"].all():
         sentences.append("It learned from these very labels, which flatters it.")
-    sentences += how_sure(judged)
+    sentences += [*how_sure(judged), *_as_sure(judged[~judged["validates"]])]
     sentences += _warning(findings)
     return sentences
 
@@ -82,6 +82,23 @@ def how_sure(judged: pd.DataFrame) -> list[str]:
     )
     sentence = "; ".join(said)
     return [*([f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []), taken]
+
+
+def _as_sure(judged: pd.DataFrame) -> list[str]:
+    """Whether what validation nodes say of predictions holds, where no label was seen that it is made of."""
+    told = judged.dropna(subset="validation_of")
+    share, right = (told["validation_right"] / told["validation_of"]).astype(float), told["correct"].astype(bool)
+    most, few, held = share.ge(VALID), share.lt(UNSURE), []
+    if most.sum() >= FEW:
+        held.append(f"where it is right about at least {percent(VALID)} of those, {percent(right[most].mean())}")
+    if few.sum() >= FEW:
+        held.append(f"where about less than {percent(UNSURE)}, {percent(right[few].mean())}")
+    if not held:
+        return []
+    return [
+        "Each rationale tells about how many of the validation nodes that the model is about as sure of it is right. "
+        f"How often it is right here: {'; '.join(held)}."
+    ]
 
 
 def _warning(findings: Findings) -> list[str]:

@@ -17,12 +17,13 @@ from gragr_explain.errors import ExportError
 from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
 from gragr_explain.inputs import forward_arguments
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import ChangeFact, Rationale
+from gragr_explain.rationale import ChangeFact, Rationale, Reliability, ValidationFact
 from gragr_explain.streaming._export import Export
 from gragr_explain.streaming._fingerprint import fingerprint
 from gragr_explain.streaming._shards import read_shard
 
 T = TypeVar("T")
+_RELIABILITY = ["reliability", "reliability_doubts", "validation_right", "validation_of"]
 
 
 def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeExplanations:
@@ -47,7 +48,7 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
                 f"which differs in: {name.replace('_', ' ')}"
             )
     whole = explain_many(explainer, data, [], progress=False)  # what all explanations share, and none of them
-    numbers = pa.concat_tables(export.tables(["node", "confidence", "label"]))
+    numbers = pa.concat_tables(export.tables(["node", "confidence", "label", *_RELIABILITY]))
     index = _tensor(numbers["node"]).to(data.x.device)
     rows = _Rows(export)
     return NodeExplanations(
@@ -63,6 +64,7 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
         features=cast(list[Any], _Column(rows, _features)),
         changes=cast(list[Any], _Column(rows, _change)),
         rationales=cast(list[Any], _Column(rows, _rationale)),
+        reliability=[_reliability(row) for row in numbers.select(_RELIABILITY).to_pylist()],
         class_names=whole.class_names,
         feature_names=whole.feature_names,
         node_names=whole.node_names,
@@ -118,6 +120,11 @@ def _change(cell: Callable[[str], Any]) -> ChangeFact | None:
 def _rationale(cell: Callable[[str], Any]) -> Rationale:
     problems = tuple(cell("rationale_problems"))
     return Rationale(cell("rationale"), cell("rationale_writer"), cell("rationale_replaced"), problems)
+
+
+def _reliability(row: dict[str, Any]) -> Reliability:
+    level, doubts, right, of = (row[name] for name in _RELIABILITY)
+    return Reliability(level, tuple(doubts), None if of is None else ValidationFact(right, of))
 
 
 def _tensor(column: pa.ChunkedArray, missing: float | None = None) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact
+from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, ValidationFact
 
 NAMES = ("conflict", "stability", "influence", "confidence", "role", "receptiveness")
 ROLES = {2.0: "hub", 1.5: "bridge", 1.0: "follower", 0.5: "outlier"}
@@ -76,6 +76,7 @@ _NASTY = (
 )  # fmt: skip
 names = st.one_of(st.sampled_from(_NASTY), st.text(max_size=70), st.integers(0, 99).map(str))
 shares = st.floats(0, 1)
+validations = st.integers(10, 30).flatmap(lambda of: st.builds(ValidationFact, st.integers(0, of), st.just(of)))
 values = st.floats(-1e9, 1e9, allow_subnormal=False)
 
 
@@ -111,4 +112,5 @@ def some_facts(draw):
         neighbours=tuple(draw(st.lists(neighbours, max_size=5))),
         features=tuple(draw(st.lists(st.builds(FeatureFact, names, positive), max_size=5))),
         change=None if regression else draw(st.none() | changes),
+        validation=None if regression else draw(st.none() | validations),
     )

@@ -33,7 +33,7 @@ def test_it_is_small_and_safe():
     assert sum(files.values()) <= 3 * 2**20
     assert {name.rpartition(".")[2] for name in files} == {"json", "safetensors"}
     config = json.loads((EMBEDDED / "config.json").read_text())
-    assert (config["model_type"], config["gragr_dialect"]) == ("llama", "slots-1")
+    assert (config["model_type"], config["gragr_dialect"]) == ("llama", "slots-2")
     assert "auto_map" not in config
 
 
@@ -139,7 +139,7 @@ def test_the_style_depends_on_what_was_predicted_and_on_the_seed_alone():
 
 
 def test_examples_are_for_models_that_read_english():
-    with pytest.raises(InvalidArgumentError, match="no examples for a model of the dialect 'slots-1'"):
+    with pytest.raises(InvalidArgumentError, match="no examples for a model of the dialect 'slots-2'"):
         LLMWriter(examples=[(STABLE, "Predicted as Theory.")])
 
 

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from gragr_explain.context import GradientContext
 from gragr_explain.explain import NodeExplanations
-from gragr_explain.rationale import ChangeFact, Rationale
+from gragr_explain.rationale import ChangeFact, Rationale, Reliability, ValidationFact
 
 NUM_FEATURES = 6
 
@@ -69,6 +69,7 @@ def make_explanations(
         features=[[(v % NUM_FEATURES, 1.0), ((v + 1) % NUM_FEATURES, 0.25)] for v in index.tolist()],
         changes=[changes(v) for v in index.tolist()],
         rationales=[_rationale(v, texts(v)) for v in index.tolist()],
+        reliability=[_reliability(v) for v in index.tolist()],
         class_names=class_names,
         feature_names=feature_names,
         node_names=node_names,
@@ -87,3 +88,9 @@ def _rationale(node: int, text: str) -> Rationale:
     if node % 3 == 0:
         return Rationale(text, "template", True, ("the number 12 is not in the context",))
     return Rationale(text, "llm" if node % 3 == 1 else "template", False, ())
+
+
+def _reliability(node: int) -> Reliability:
+    level = (None, "low", "medium", "high")[node % 4]
+    doubts = ("conflict",) if level == "medium" else ()
+    return Reliability(level, doubts, ValidationFact(node % 31, 30) if level else None)

@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from gragr_explain.explain import GraphExplanations
-from gragr_explain.rationale import ChangeFact, Rationale
+from gragr_explain.rationale import ChangeFact, Rationale, Reliability
 
 KINDS = 4
 
@@ -60,6 +60,7 @@ def make_graph_explanations(
         features=[[(number % KINDS, 1.0), ((number + 1) % KINDS, 0.5)] for number in numbers],
         changes=[changes(number) for number in numbers],
         rationales=[_rationale(number, texts(number)) for number in numbers],
+        reliability=[Reliability(("low", "medium", "high")[number % 3]) for number in numbers],
         class_names=class_names,
         feature_names=feature_names,
         num_graphs=len(graphs),

@@ -1,0 +1,258 @@
+"""How many predictions of each level of reliability are right, and is a model's confidence to be taken at its word?
+
+Run with ``python -m benchmarks.reliability``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+from torch import Tensor
+from torch_geometric.data import Data
+
+from benchmarks._page import _markdown, save_figure, spread, write_page
+from benchmarks._rationale_contexts import _explainer
+from benchmarks._runs import Job, run_all
+from benchmarks._training import BACKBONES, epochs_of, graph_of, new_model
+from gragr_explain import GradientContextExplainer, GraGR
+from gragr_explain.explain._facts import output_facts
+from gragr_explain.explain._names import Names
+from gragr_explain.modes import evaluating
+from gragr_explain.rationale import Facts, judge
+from gragr_explain.rationale._reliability import probability_band
+
+DATASETS = ("digits", "Cora", "CiteSeer", "Cora-public", "CiteSeer-public", "Cornell", "Texas", "Wisconsin")
+LEVELS = ("high", "medium", "low")
+STATED, SCALED, ISOTONIC, NEAREST = "its confidence", "temperature", "isotonic", "validation nodes as sure"
+RULES: dict[str, Callable[[Facts], str | None]] = {
+    "confidence alone": lambda facts: probability_band(facts.confidence),
+    "confidence and psi": lambda facts: judge(replace(facts, validation=None)).level,
+    "validation nodes alone": lambda facts: probability_band(facts.validation.share) if facts.validation else None,
+    "validation nodes and psi": lambda facts: judge(facts).level,
+}
+"""What a level is made of; the last is what explanations say."""
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Train one model; judge its predictions of the test nodes, of which it and the rules know no label."""
+    data, num_classes = graph_of(job["dataset"], job["seed"], normalize=False)
+    model = GraGR(new_model(job["backbone"], data, num_classes, job["seed"]))
+    model.fit(data, epochs_of(job["dataset"]), progress=False)
+    test = data.test_mask.nonzero().view(-1)
+    facts = _facts(model, data, test)
+    with torch.no_grad():
+        right = (model.eval()(data.x, data.edge_index).argmax(-1) == data.y)[test].tolist()
+    levels = {name: [rule(each) for each in facts] for name, rule in RULES.items()}
+    return {
+        "accuracy": float(np.mean(right)),
+        "right": json.dumps([int(each) for each in right]),
+        "levels": json.dumps(levels),
+        "probabilities": json.dumps(_probabilities(model, data, test, facts)),
+    }
+
+
+def _facts(model: GraGR, data: Data, nodes: Tensor) -> list[Facts]:
+    """What explanations know of predictions, without the evidence for them, and without their labels."""
+    explainer = _explainer(model, GradientContextExplainer(), "node")
+    with evaluating(model):
+        target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index))
+        shared = explainer.algorithm.context(model, data.x, data.edge_index, target=target)
+    nothing: list[Any] = [()] * nodes.numel()
+    changes = [None] * nodes.numel()
+    return output_facts(nodes.tolist(), "node", shared, nothing, nothing, changes, None, Names())
+
+
+@torch.no_grad()
+def _probabilities(model: GraGR, data: Data, test: Tensor, facts: list[Facts]) -> dict[str, list[float]]:
+    """How probably each prediction is right: as the model says, and as four ways to learn from validation nodes do."""
+    output = model.eval()(data.x, data.edge_index).double()
+    val, y = data.val_mask, data.y
+
+    def loss(log_temperature: float) -> float:
+        scaled = output[val] / float(np.exp(log_temperature))
+        return float(torch.nn.functional.cross_entropy(scaled, y[val]))
+
+    temperature = float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+    stated = output.softmax(-1).amax(-1)
+    hit = (output.argmax(-1) == y)[val].numpy().astype(float)
+    isotonic = IsotonicRegression(out_of_bounds="clip").fit(stated[val].numpy(), hit)
+    return {
+        STATED: stated[test].tolist(),
+        SCALED: (output[test] / temperature).softmax(-1).amax(-1).tolist(),
+        ISOTONIC: isotonic.predict(stated[test].numpy()).tolist(),
+        NEAREST: [facts.validation.share if facts.validation else float("nan") for facts in facts],
+    }
+
+
+def calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """The expected calibration error (Guo et al., 2017): the mean distance of what is said from what is so."""
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    return float(sum(abs((right - probability)[place == each].sum()) for each in range(bins)) / len(right))
+
+
+def scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Brier score and calibration error of each way, one row a model and way."""
+    rows = []
+    for run in table.itertuples():
+        right = np.array(json.loads(run.right), dtype=float)
+        for name, values in json.loads(run.probabilities).items():
+            said = np.array(values)
+            rows.append(
+                {
+                    "dataset": run.dataset,
+                    "backbone": run.backbone,
+                    "seed": run.seed,
+                    "way": name,
+                    "Brier": float(((said - right) ** 2).mean()),
+                    "ECE": calibration_error(said, right),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """How many predictions of each level there are and how many of them are right, one row a model, rule and level."""
+    rows = []
+    for run in table.itertuples():
+        right = np.array(json.loads(run.right), dtype=bool)
+        for rule, levels in json.loads(run.levels).items():
+            for level in LEVELS:
+                chosen = np.array([each == level for each in levels])
+                named = {"dataset": run.dataset, "backbone": run.backbone, "seed": run.seed, "rule": rule}
+                rows.append({**named, "level": level, "count": chosen.sum(), "right": right[chosen].sum()})
+    return pd.DataFrame(rows)
+
+
+def shown_levels(counted: pd.DataFrame) -> pd.DataFrame:
+    """For each data set and rule, the share of predictions of each level and how many of them are right."""
+    rows = []
+    for (dataset, rule), own in counted.groupby(["dataset", "rule"], sort=False):
+        row = {"data set": dataset, "level by": rule}
+        total = own["count"].sum()
+        for level in LEVELS:
+            found = own[own.level == level]
+            per_run = found[found["count"] > 0]
+            right = spread(100 * per_run.right / per_run["count"], 0) if len(per_run) else "–"
+            row[level] = f"{100 * found['count'].sum() / total:.0f} %: {right}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def shown_scores(scored: pd.DataFrame) -> pd.DataFrame:
+    """For each data set, Brier score and calibration error of each way."""
+    rows = []
+    for dataset, own in scored.groupby("dataset", sort=False):
+        row = {"data set": dataset}
+        for way in (STATED, SCALED, ISOTONIC, NEAREST):
+            found = own[own.way == way]
+            row[way] = f"{found.Brier.mean():.3f} / {100 * found.ECE.mean():.1f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) -> list[str]:
+    """What stands out, in words."""
+
+    def share(rule: str, level: str, datasets: tuple[str, ...] = DATASETS) -> tuple[float, float]:
+        """Means over data sets: the share of predictions that are right, and that of predictions of the level."""
+        own = counted[(counted.rule == rule) & counted.dataset.isin(datasets)]
+        sums = own.groupby(["dataset", "level"])[["count", "right"]].sum()
+        all_of = own.groupby("dataset")["count"].sum()
+        chosen = sums.xs(level, level="level")
+        return 100 * (chosen.right / chosen["count"]).mean(), 100 * (chosen["count"] / all_of).mean()
+
+    now, before = "validation nodes and psi", "confidence and psi"
+    right_now = [
+        f"{level} {share(now, level)[0]:.0f} % ({share(before, level)[0]:.0f} % where only the confidence is known)"
+        for level in LEVELS
+    ]
+    web = ("Cornell", "Texas", "Wisconsin")
+    brier, ece = scored.groupby("way").Brier.mean(), 100 * scored.groupby("way").ECE.mean()
+    pairs = scored.pivot(index=["dataset", "backbone", "seed"], columns="way", values="Brier")
+    wins = int((pairs[NEAREST] < pairs[STATED]).sum())
+    best = "No other way is" if brier[NEAREST] <= brier.min() else f"{str(brier.idxmin()).capitalize()} is"
+    with_psi, without = share(now, "high"), share("validation nodes alone", "high")
+    return [
+        "**Of the predictions whose reliability is called high, medium and low, so many are right**, on test nodes "
+        f"whose label nothing knew, mean over {table.dataset.nunique()} data sets, all models together: "
+        f"{', '.join(right_now)}. On the web graphs, where models are far surer than they are right, of those called "
+        f"high {share(now, 'high', web)[0]:.0f} % ({share(before, 'high', web)[0]:.0f} %).",
+        "An explanation judges a prediction by the 30 validation nodes whose confidence is nearest (all, where there "
+        "are from 10 to 30), and says about how many of them the model is right; a share below 60 % is low, one from "
+        f"80 % on high. As a probability, its Brier score is {brier[NEAREST]:.3f} (the model's confidence "
+        f"{brier[STATED]:.3f}, temperature scaling {brier[SCALED]:.3f}, isotonic regression {brier[ISOTONIC]:.3f}) and "
+        f"its expected calibration error {ece[NEAREST]:.1f} % ({ece[STATED]:.1f}, {ece[SCALED]:.1f} and "
+        f"{ece[ISOTONIC]:.1f} %); lower is better. By the Brier score it is better than the model's confidence for "
+        f"{wins} of {len(pairs)} models. {best} better; this one can be said in a sentence.",
+        f"**What psi adds.** Where validation nodes alone decide, {without[1]:.0f} % of all predictions are called "
+        f"high, and {without[0]:.1f} % of those are right; with psi, by which what is in conflict, or whose neighbours "
+        f"learned in different directions, is medium or low, {with_psi[1]:.0f} % and {with_psi[0]:.1f} %.",
+        f"{', '.join(BACKBONES)}, trained with GraGR for 100 epochs, 200 on the web graphs, with "
+        f"{table.seed.nunique()} seeds, which on the web graphs are splits. The validation nodes chose nothing in "
+        "these trainings; where they choose the epoch, what they say is better than what is so. The labels of test "
+        "nodes are hidden from explanations, which else call low what is known to be wrong.",
+    ]
+
+
+def draw(table: pd.DataFrame) -> str:
+    """What is said against what is so, for the model's own confidence and for validation nodes."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+    edges = np.linspace(0, 1, 11)
+    for panel, way in zip(panels, (STATED, NEAREST), strict=True):
+        panel.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
+        for number, (dataset, own) in enumerate(table.groupby("dataset", sort=False)):
+            said = np.concatenate([json.loads(run)[way] for run in own.probabilities])
+            right = np.concatenate([json.loads(run) for run in own.right])
+            place = np.clip(np.digitize(said, edges) - 1, 0, 9)
+            held = [each for each in range(10) if (place == each).sum() >= 30]
+            x = [said[place == each].mean() for each in held]
+            y = [right[place == each].mean() for each in held]
+            panel.plot(x, y, marker="o", markersize=4, color=f"C{number}", label=dataset)
+        panel.set(xlabel=f"probability by {way}", xlim=(0, 1), ylim=(0, 1))
+    panels[0].set_ylabel("share of test nodes that are predicted right")
+    panels[1].legend(fontsize=8, loc="upper left")
+    return save_figure(figure, "reliability.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    jobs = [
+        {"dataset": dataset, "backbone": backbone, "seed": seed}
+        for dataset in options.datasets
+        for backbone in BACKBONES
+        for seed in range(options.seeds)
+    ]
+    table = run_all("reliability", jobs, measure, options.workers)
+    counted, scored = counts(table), scores(table)
+    paragraphs = [
+        *verdict(table, counted, scored),
+        f"![What is said against what is so]({draw(table)})",
+        "## Brier score / expected calibration error in percent",
+        _markdown(shown_scores(scored)),
+        "## Levels\n\nThe share of predictions of each level and, after the colon, how many percent of them are right, "
+        "mean ± standard deviation over models and seeds.",
+    ]
+    write_page(
+        "reliability",
+        "Can I trust it? How reliable predictions are that are called so",
+        paragraphs,
+        shown_levels(counted),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""How often the model is right where it is as sure: counted on validation nodes, said in texts, kept in files."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+from torch_geometric.explain import Explainer
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.utils import erdos_renyi_graph
+
+from gragr_explain import GradientContextExplainer, GradientRecorder, GraGR, explain_many
+from gragr_explain.explain._validation import FEWEST, MOST, Validation
+from gragr_explain.history import GradientHistory
+from gragr_explain.labels import validation_classes
+from gragr_explain.rationale import ValidationFact
+from gragr_explain.report import to_frame
+
+CONFIG = {"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"}
+
+
+def explainer_of(model, **options):
+    return Explainer(
+        model,
+        GradientContextExplainer(**options),
+        explanation_type="model",
+        model_config=CONFIG,
+        node_mask_type="attributes",
+        edge_mask_type="object",
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    torch.manual_seed(0)
+    y = torch.arange(120) % 3
+    x = torch.nn.functional.one_hot(y, 3) + 0.8 * torch.randn(120, 3)
+    masks = {f"{part}_mask": torch.arange(120) % 4 == place for place, part in enumerate(("train", "val", "test"))}
+    return Data(x=x, edge_index=erdos_renyi_graph(120, 0.03), y=y, **masks)
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    torch.manual_seed(0)
+    return GraGR(GCN(3, 8, 2, 3)).fit(data, epochs=30, progress=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=FEWEST, max_size=70),
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5),
+)
+def test_it_counts_the_nearest_in_confidence(known, asked):
+    confidence = torch.tensor([sure for sure, _ in known])
+    right = torch.tensor([each for _, each in known])
+    validation = Validation.of(right.long(), confidence, torch.ones(len(known), dtype=torch.long))
+    for sure, found in zip(asked, validation.facts(torch.tensor(asked)), strict=True):
+        of = min(len(known), MOST)
+        assert found.of == of
+        distance = (confidence.double() - torch.tensor(sure, dtype=torch.float32).double()).abs()
+        farthest = distance.sort().values[of - 1]
+        inside, at = right[distance < farthest].sum(), right[distance == farthest].sum()
+        free = of - int((distance < farthest).sum())  # of those that are equally far, any may count
+        wrong_at = int((distance == farthest).sum() - at)
+        assert inside + max(0, free - wrong_at) <= found.right <= inside + min(free, int(at))
+
+
+def test_too_few_or_other_nodes_tell_nothing():
+    confidence, prediction = torch.rand(40), torch.zeros(40, dtype=torch.long)
+    few = torch.full((40,), -1)
+    few[: FEWEST - 1] = 0
+    assert Validation.of(prediction, confidence, few) is None
+    assert Validation.of(prediction, confidence, torch.zeros(39, dtype=torch.long)) is None
+    few[:FEWEST] = 0
+    assert Validation.of(prediction, confidence, few).facts(torch.rand(2)) == [ValidationFact(FEWEST, FEWEST)] * 2
+
+
+def test_an_explanation_says_it(data, trained):
+    explanation = explainer_of(trained)(data.x, data.edge_index, index=2)
+    validation = explanation.reliability.validation
+    with torch.no_grad():
+        confidence, prediction = trained.eval()(data.x, data.edge_index).softmax(-1).max(-1)
+    val = data.val_mask.nonzero().view(-1)
+    nearest = val[(confidence[val] - confidence[2]).abs().argsort(stable=True)[: validation.of]]
+    assert validation == ValidationFact(int((prediction == data.y)[nearest].sum()), 30)
+    counted = {0: "none of the 30", 30: "all 30"}.get(validation.right, f"{validation.right} of the 30")
+    assert f"{counted} validation nodes that it was about as sure of" in explanation.rationale
+
+
+@pytest.mark.parametrize("kind", [GCN, GAT, GIN, GraphSAGE])
+def test_many_at_once_say_the_same_as_one_by_one(data, kind):
+    torch.manual_seed(1)
+    model = GraGR(kind(3, 8, 2, 3)).fit(data, epochs=15, progress=False)
+    explainer = explainer_of(model)
+    unlabelled = copy.copy(data)
+    unlabelled.y = None
+    found = explain_many(explainer, unlabelled, [5, 6, 7], progress=False)
+    assert found.reliability == [explainer(data.x, data.edge_index, index=node).reliability for node in (5, 6, 7)]
+    several = explainer(data.x, data.edge_index, index=torch.tensor([5, 6, 7]))
+    assert several.reliability == found.reliability
+    frame = to_frame(found)
+    assert frame["reliability"].tolist() == [each.level for each in found.reliability]
+    assert frame["validation_of"].tolist() == [30, 30, 30]
+    assert frame["validation_right"].tolist() == [each.validation.right for each in found.reliability]
+    assert frame["reliability_doubts"].tolist() == [list(each.doubts) for each in found.reliability]
+
+
+def test_labels_of_training_and_test_nodes_count_for_nothing(data, trained):
+    """Whatever they are, the numbers are the same."""
+    other = copy.copy(data)
+    other.y = torch.where(data.val_mask, data.y, (data.y + 1) % 3)
+    assert torch.equal(validation_classes(other), validation_classes(data))
+    assert (trained.history.validation >= 0).equal(data.val_mask)
+
+
+def test_without_validation_nodes_or_history_confidence_decides(data, trained):
+    bare = Data(x=data.x, edge_index=data.edge_index, y=data.y, train_mask=data.train_mask)
+    torch.manual_seed(0)
+    model = GraGR(GCN(3, 8, 2, 3)).fit(bare, epochs=5, progress=False)
+    assert model.history.validation is None
+    for explainer in (explainer_of(model), explainer_of(trained, history=False)):
+        explanation = explainer(data.x, data.edge_index, index=2)
+        assert explanation.reliability.validation is None
+        assert "validation" not in explanation.rationale
+
+
+def test_a_recorder_keeps_it_and_files_do(data, tmp_path):
+    model = GCN(3, 8, 2, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    with GradientRecorder(model, data) as history:
+        for _ in range(3):
+            optimizer.zero_grad()
+            output = model(data.x, data.edge_index)[data.train_mask]
+            torch.nn.functional.cross_entropy(output, data.y[data.train_mask]).backward()
+            optimizer.step()
+    assert torch.equal(history.validation, torch.where(data.val_mask, data.y, -1))
+    history.save(tmp_path / "history")
+    loaded = GradientHistory.load(tmp_path / "history")
+    assert torch.equal(loaded.validation, history.validation)
+    first = explainer_of(model, history=history)(data.x, data.edge_index, index=1).reliability
+    assert explainer_of(model, history=loaded)(data.x, data.edge_index, index=1).reliability == first
+
+
+def _without(data, **changes):
+    changed = copy.copy(data)
+    for name, value in changes.items():
+        changed[name] = value
+    return changed
+
+
+def test_masks_that_say_nothing_are_no_validation_nodes(data):
+    count = data.num_nodes
+    for changes in (
+        {"val_mask": None},
+        {"train_mask": None},  # any label may have been trained on
+        {"y": None},
+        {"y": torch.rand(count, 2)},
+        {"y": torch.rand(count) + 0.5},
+        {"y": torch.full((count,), -1)},
+        {"val_mask": data.val_mask.long()},
+        {"val_mask": torch.stack([data.val_mask] * 10, dim=1)},
+        {"val_mask": data.train_mask},  # all of them trained on
+        {"val_mask": torch.zeros(count, dtype=torch.bool)},
+    ):
+        assert validation_classes(_without(data, **changes)) is None
+    floats = validation_classes(_without(data, y=data.y.float()))
+    assert torch.equal(floats, validation_classes(data))
