@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,7 @@ def model_context(
         prediction, confidence = predictions(output.detach(), config), confidences(output.detach(), config)
         if history is not None:
             field, source = _recorded_field(history, x, edge_index)
+            _warn_of_missing(history, kwargs)
         else:
             known = target if confidence is None else known_targets(target, prediction)
             loss = -support(output, known, config, explanation_type).sum()
@@ -122,6 +124,17 @@ def _recorded_field(history: GradientHistory, x: Tensor, edge_index: Tensor) -> 
         ) from error
     source = "self" if "self" in history.fields else "training"
     return history.field(source).to(x.device), source
+
+
+def _warn_of_missing(history: GradientHistory, kwargs: dict[str, Any]) -> None:
+    """Say what the model was trained with and is not explained with, such as edge weights."""
+    if missing := sorted(history.arguments - kwargs.keys()):
+        names = " and ".join(missing)
+        warnings.warn(
+            f"the model was trained with {names}, and is explained without: hand it over, as in "
+            f"explainer(x, edge_index, {missing[0]}=..., index=...), or as a part of the graph for explain_many",
+            stacklevel=2,
+        )
 
 
 def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:

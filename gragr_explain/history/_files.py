@@ -43,6 +43,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
         "counts": {name: record.count for name, record in history.fields.items()},
         "trajectories": {name: [t.count, t.stride] for name, t in history.trajectories.items()},
         "curves": history.curves,
+        "arguments": sorted(history.arguments),
         "graph_digest": history.graph_digest,
     }
     write_pair(folder, _STEM, FORMAT, VERSION, tensors, content)
@@ -58,7 +59,11 @@ def load_history(folder: Path, device: torch.device) -> GradientHistory:
 
 
 def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistory:
-    history = GradientHistory(curves=dict(meta["curves"]), graph_digest=meta.get("graph_digest"))
+    history = GradientHistory(
+        curves=dict(meta["curves"]),
+        arguments=set(meta.get("arguments", [])),
+        graph_digest=meta.get("graph_digest"),
+    )
     for name in _OPTIONAL:
         setattr(history, name, tensors.get(name))
     for name, count in meta["counts"].items():

@@ -41,6 +41,7 @@ class GradientHistory:
         validation: The classes of the validation nodes, -1 for all other nodes, ``[num_nodes]``: labels that the model
             was not trained on, by which explanations tell how often it is right where it is as sure. ``None`` where the
             recorder was given none.
+        arguments: The names of what the model was called with beside features and edges, such as ``"edge_weight"``.
         graph_digest: What the graph is known by (:func:`graph_digest`); ``None`` where the recorder was given none.
 
     Example:
@@ -61,6 +62,7 @@ class GradientHistory:
     conflict_count: Tensor | None = None
     curves: dict[str, list[float]] = field(default_factory=dict)
     validation: Tensor | None = None
+    arguments: set[str] = field(default_factory=set)
     graph_digest: str | None = None
 
     @property

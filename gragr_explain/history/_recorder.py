@@ -18,6 +18,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean
+from gragr_explain.history._arguments import listen_to_arguments
 from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
@@ -125,6 +126,7 @@ class GradientRecorder:
                 self.history.graph_digest = graph_digest(self._data.x, self._data.edge_index)
                 self.history.validation = validation_classes(self._data)
             self._running.enter_context(tap(self.model, self._on_forward))
+            self._running.enter_context(listen_to_arguments(self.model, self.history.arguments))
             self._started = True
         self.history.attach(self.model)
         return self.history

@@ -160,8 +160,8 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
                 listener(list(outputs), output)
         begin()
 
-    handles = [layer.register_forward_hook(_Hook(keep)) for layer in layers]
-    handles += [model.register_forward_pre_hook(_Hook(begin)), model.register_forward_hook(_Hook(end))]
+    handles = [layer.register_forward_hook(Hook(keep)) for layer in layers]
+    handles += [model.register_forward_pre_hook(Hook(begin)), model.register_forward_hook(Hook(end))]
     try:
         yield
     finally:
@@ -169,7 +169,7 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
             handle.remove()
 
 
-class _Hook:
+class Hook:
     """A hook that stays with its model: in a copy of the model, or a pickled one, it does nothing."""
 
     def __init__(self, act: Callable[..., Any] | None = None) -> None:
@@ -178,8 +178,8 @@ class _Hook:
     def __call__(self, *args: Any) -> Any:
         return None if self._act is None else self._act(*args)
 
-    def __reduce__(self) -> tuple[type[_Hook], tuple[()]]:
-        return _Hook, ()
+    def __reduce__(self) -> tuple[type[Hook], tuple[()]]:
+        return Hook, ()
 
 
 def _set_apart(output: Any) -> tuple[Tensor, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from gnns import explainer_for
+from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
-from gragr_explain import GradientContextExplainer, GradientHistory, GradientRecorder, GraGR
+from gragr_explain import GradientContextExplainer, GradientHistory, GradientRecorder, GraGR, explain_many
 from gragr_explain.context import GradientContext, psi_features
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidTypeError
 from gragr_explain.field import gradient_attention
@@ -178,3 +181,53 @@ def test_a_history_of_another_precision_than_the_model(dtype, graph):
     assert explanation.edge_mask.dtype == dtype
     assert explanation.psi_source == "self"
     assert (explanation.edge_mask > 0.5).any()
+
+
+@pytest.fixture
+def weighted() -> Data:
+    torch.manual_seed(0)
+    edge_index = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]])
+    data = Data(x=torch.rand(4, 3), edge_index=edge_index, y=torch.tensor([0, 1, 0, 1]), edge_weight=torch.rand(6))
+    data.train_mask = torch.ones(4, dtype=torch.bool)
+    return data
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_what_the_model_was_trained_with_is_missed(weighted, saved, tmp_path):
+    trained = GraGR(GCN(3, 4, 2, 2)).fit(weighted, epochs=2, progress=False)
+    assert trained.history.arguments == {"edge_weight"}
+    trained.history.save(tmp_path / "history")
+    algorithm = GradientContextExplainer(history=GradientHistory.load(tmp_path / "history") if saved else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer = explainer_for(trained, algorithm)
+        explainer(weighted.x, weighted.edge_index, index=1, edge_weight=weighted.edge_weight)
+        explainer_for(trained, GradientContextExplainer(history=False))(weighted.x, weighted.edge_index, index=1)
+    bare = Data(x=weighted.x, edge_index=weighted.edge_index)
+    for explain in (
+        lambda: explainer_for(trained, algorithm)(bare.x, bare.edge_index, index=1),
+        lambda: explain_many(explainer_for(trained, algorithm), bare, progress=False),
+    ):
+        with pytest.warns(UserWarning, match="trained with edge_weight, and is explained without"):
+            explain()
+
+
+def test_a_recorder_listens_to_calls_of_all_kinds(weighted):
+    class Mine(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = GCN(3, 4, 2, 2)
+
+        def forward(self, features, edges, *, flag=True, **rest):
+            return self.inner(features, edges, rest.get("weight"))
+
+    model = Mine()
+    with GradientRecorder(model, weighted) as history:
+        model(features=weighted.x, edges=weighted.edge_index, flag=False).sum().backward()
+        assert history.arguments == set()
+        with pytest.raises(TypeError):
+            model(weighted.x, weighted.edge_index, weighted.edge_weight)
+        model(weighted.x, weighted.edge_index, weight=weighted.edge_weight).sum().backward()
+    assert history.arguments == {"weight"}
+    model(weighted.x, weighted.edge_index, other=weighted.edge_weight)  # the recording has ended
+    assert history.arguments == {"weight"}
