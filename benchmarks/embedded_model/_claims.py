@@ -43,7 +43,7 @@ _SAID = [
         "medium",
         "{reliability is medium|reliability is moderate|reliability of this prediction is medium}",
     ),
-    ("reliability", "high", "{reliability is high|this prediction is reliable}"),
+    ("reliability", "high", "{reliability is high|this prediction is reliable|reliability of this prediction is high}"),
     (
         "outcome",
         "right",

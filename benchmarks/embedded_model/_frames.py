@@ -335,24 +335,19 @@ def verdict(outline: Outline) -> list[str]:
     why = join_words([DOUBTS[doubt] for doubt in outline.doubts])
     known = outline.validation is not None and "validation" not in outline.doubts
     match outline.reliability, bool(why):
-        case "low" | "medium" as level, True if known:
+        case level, True if known:
             return [
                 f"Its reliability is {level}, because {why}, although <validation>.",
                 f"{{All in all|Taken together}}, its reliability is {level}: {why}, although <validation>.",
                 f"While <validation>, there is reason for doubt, as {why}: its reliability is {level}.",
             ]
-        case "medium", False if known:
+        case level, False if known:
             return [
-                "Its reliability is medium: <validation>, but {not everything about it is known|too much is open}.",
-                "Not everything about it is known, but <validation>: its reliability is {medium|moderate}.",
-            ]
-        case "high", _ if known:
-            return [
-                "Its reliability is high, because <validation>, and how it was learned gives no reason for doubt.",
-                "{All in all|Taken together}, its reliability is high, as <validation>.",
-                "Nothing speaks against this prediction, and <validation>, so its reliability is high.",
-                "This prediction is reliable, as far as its learning tells and as <validation>.",
-                "There is no reason for doubt here: <validation>, and its reliability is high.",
+                f"Its reliability is {level}, because <validation>.",
+                f"{{All in all|Taken together}}, its reliability is {level}, as <validation>.",
+                f"Since <validation>, its reliability is {level}.",
+                f"Its reliability is {level}: <validation>.",
+                f"As <validation>, the reliability of this prediction is {level}.",
             ]
         case "low", _:
             return [

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelTaskLevel
 
-from gragr_explain.context import GradientContext, Reasoner
+from gragr_explain.context import FEATURES, GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
@@ -109,7 +109,8 @@ def model_context(
     parts = NodeParts(model, x, edge_index, kwargs) if config.task_level == ModelTaskLevel.node else None
     validation, classes = None, None if history is None else history.validation
     if by_node and confidence is not None and classes is not None:
-        validation = Validation.of(prediction, confidence, classes.to(prediction.device))
+        conflict = gradients.rank[:, FEATURES.index("conflict")]
+        validation = Validation.of(prediction, confidence, conflict, classes.to(prediction.device))
     return ModelContext(
         gradients, embedding, hidden, output, prediction, confidence, validation, attention, messages, parts
     )

@@ -113,8 +113,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
     - ``influences``, which training nodes caused the prediction (:func:`gragr_explain.context.influences`), where
       ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
     - ``reliability``, how far the prediction can be relied on, a :class:`~gragr_explain.rationale.Reliability`: where
-      the history has labels of validation nodes, by how many of those that the model is about as sure of it is right
-      about (``reports/reliability.md``); a list for several outputs;
+      the history has labels of validation nodes, by about how many of those most like it in confidence and conflict the
+      model is right (``reports/reliability.md``); a list for several outputs;
     - ``rationale``, the text of the explanation (eq. 17), and ``rationale_replaced``, whether it stands in for a text
       of a language model that claimed what the explanation does not support; lists for several outputs.
 

@@ -56,12 +56,10 @@ def output_facts(
         for found in supporters
     ]
     psi, roles = psi_facts(shared.gradients, rows) if is_node else ([()] * len(outputs), [None] * len(outputs))
-    confidence = None if shared.confidence is None else shared.confidence[rows]
-    judged = None if shared.validation is None or confidence is None else shared.validation.facts(confidence)
     return prediction_facts(
         [names.of_node(output) if is_node else f"{subject} {output}" for output in outputs],
         shared.prediction[rows],
-        confidence,
+        None if shared.confidence is None else shared.confidence[rows],
         neighbours,
         features,
         changes,
@@ -71,7 +69,7 @@ def output_facts(
         psi=psi,
         roles=roles,
         explains_labels=explains_labels,
-        validation=judged,
+        validation=None if shared.validation is None else shared.validation.facts(rows),
     )
 
 
@@ -106,7 +104,7 @@ def prediction_facts(
         psi: psi of each, where it is known.
         roles: The role of each, where it is known.
         explains_labels: As for :func:`output_facts`.
-        validation: How often the model is right where it is about as sure as of each, where that is known.
+        validation: How often the model is right about the validation nodes most like each, where that is known.
     """
     count = len(subjects)
     others: list[str | None] = [None] * count

@@ -68,7 +68,7 @@ class ChangeFact:
 
 @dataclass(frozen=True)
 class ValidationFact:
-    """How often a model is right about validation nodes of which it is about as sure as of a prediction.
+    """How often a model is right about the validation nodes most like one in confidence and conflict.
 
     Attributes:
         right: about how many of them it is right.
@@ -101,7 +101,7 @@ class Facts:
         change: the prediction without its strongest supporting connections, or None where it was not measured.
         explained: the class that neighbours and features support, where it is another than the prediction: the label of
             a wrong prediction, where a phenomenon is explained.
-        validation: how often the model is right where it is as sure, or None where that is not known.
+        validation: how often the model is right about validation nodes like it, or None where that is not known.
     """
 
     subject: str

@@ -29,8 +29,8 @@ class Outline:
             ``corrects`` itself to the true one; ``unmeasured`` where that is not known.
         removed: whether ``one`` or ``several`` connections were taken away for that.
         psi: the band of each psi feature, or ``unknown``; the role for ``role``. What has no psi, has none.
-        validation: the band of the share of validation nodes about which the model is right where it is about as sure,
-            or None where that is not known.
+        validation: the band of the share of the validation nodes like it about which the model is right, or None where
+            that is not known.
         trial: whether psi is from a trial step on the finished model, not from its training.
         tell: the psi feature beside conflict, stability and role that is furthest from typical, or ``none``.
         unknown: whether ``one``, ``several`` or ``all`` of the psi features are unknown, or ``none``.

@@ -1,6 +1,5 @@
 """How far a prediction can be relied on, as far as the facts tell."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,11 +25,10 @@ class Reliability:
 
     Attributes:
         level: ``low``, ``medium`` or ``high``, None where nothing is known.
-        doubts: what speaks against the prediction, gravest first: ``wrong``, where its label is known to be another;
-            ``validation``, where the model is wrong too often about validation nodes of which it is about as sure;
-            where that is not known, ``low confidence`` or ``medium confidence``; ``conflict`` and ``instability``, of
-            its psi.
-        validation: how often the model is right where it is about as sure, None where that is not known.
+        doubts: why it is not high, gravest first: ``wrong``, where the label is known to be another; ``validation``,
+            where the model is wrong too often about the validation nodes most like it; where that is not known,
+            ``low confidence`` or ``medium confidence``; ``conflict`` and ``instability``, of its psi.
+        validation: how often the model is right about the validation nodes most like it, None where that is not known.
     """
 
     level: str | None
@@ -48,11 +46,11 @@ def probability_band(probability: float | None) -> str | None:
 def judge(facts: Facts) -> Reliability:
     """Judge how far a prediction can be relied on.
 
-    By how often the model is right about validation nodes of which it is about as sure, where that is known, and else
-    by its confidence, of which many models have too much. The level is low where the prediction is known to be wrong,
-    where that probability is low, or where conflict is high and stability low at once: a third of every graph has high
-    conflict, so one psi alone is not enough. Any other doubt makes it medium. It is high only where both the
-    probability and psi speak for it. ``reports/reliability.md`` says how many predictions of each level are right.
+    Where it is known, by how often the model is right about the validation nodes most like it in confidence and
+    conflict: below 60 % is low, from 80 % on high. Else by the confidence, of which many models have too much: its band
+    is lowered to medium by high conflict or low stability, and to low by both, since a third of every graph has high
+    conflict; and it is not high where conflict is not known. What is known to be wrong is low. How many predictions of
+    each level are right is in ``reports/reliability.md``.
 
     Args:
         facts: what is known of the prediction.
@@ -63,24 +61,24 @@ def judge(facts: Facts) -> Reliability:
         >>> judge(facts)
         Reliability(level='low', doubts=('validation',), validation=ValidationFact(right=13, of=30))
     """
-    validation = facts.validation
+    validation, conflict, stability = facts.validation, facts.band("conflict"), facts.band("stability")
     probability = probability_band(facts.confidence if validation is None else validation.share)
-    conflict, stability = facts.band("conflict"), facts.band("stability")
+    counted = validation is not None and probability == "high"  # with all that speaks against it
     signs = {
         Doubt.WRONG: facts.correct is False,
         Doubt.VALIDATION: validation is not None and probability != "high",
         Doubt.LOW_CONFIDENCE: validation is None and probability == "low",
         Doubt.MEDIUM_CONFIDENCE: validation is None and probability == "medium",
-        Doubt.CONFLICT: conflict == "high",
-        Doubt.INSTABILITY: stability == "low",
+        Doubt.CONFLICT: conflict == "high" and not counted,
+        Doubt.INSTABILITY: stability == "low" and not counted,
     }
     doubts = tuple(doubt.value for doubt, present in signs.items() if present)
-    return Reliability(_level(doubts, probability, conflict, stability), doubts, validation)
-
-
-def _level(doubts: Sequence[str], probability: str | None, conflict: str | None, stability: str | None) -> str | None:
-    if Doubt.WRONG in doubts or probability == "low" or {Doubt.CONFLICT, Doubt.INSTABILITY} <= set(doubts):
-        return "low"
+    if Doubt.WRONG in doubts:
+        return Reliability("low", doubts, validation)
+    if validation is not None:
+        return Reliability(probability, doubts, validation)
+    if probability == "low" or {Doubt.CONFLICT, Doubt.INSTABILITY} <= set(doubts):
+        return Reliability("low", doubts)
     if probability is None and conflict is None and stability is None:
-        return None
-    return "medium" if doubts or probability is None or conflict is None else "high"
+        return Reliability(None, doubts)
+    return Reliability("medium" if doubts or probability is None or conflict is None else "high", doubts)

@@ -174,14 +174,12 @@ def _reliability(facts: Facts, verdict: Reliability) -> str:
     if verdict.doubts:
         said = f"its reliability is {verdict.level}, because {join_words(reasons(verdict))}"
         return f"{said}, although {validation}" if validation and Doubt.VALIDATION not in verdict.doubts else said
+    if validation:
+        return f"its reliability is {verdict.level}, because {validation}"
     if verdict.level == "high":
-        if validation is None:
-            neither = "neither its confidence nor how it was learned"
-            return f"its reliability is high, because {neither} gives reason for doubt"
-        return f"its reliability is high, because {validation}, and how it was learned gives no reason for doubt"
+        return "its reliability is high, because neither its confidence nor how it was learned gives reason for doubt"
     unknown = "how it was learned" if facts.band("conflict") is None else "how sure the model is"
-    known = validation or "nothing speaks against it"
-    return f"its reliability is {verdict.level}: {known}, but {unknown} is not fully known"
+    return f"its reliability is {verdict.level}: nothing speaks against it, but {unknown} is not fully known"
 
 
 def reasons(verdict: Reliability) -> list[str]:

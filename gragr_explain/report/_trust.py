@@ -96,7 +96,7 @@ def _as_sure(judged: pd.DataFrame) -> list[str]:
     if not held:
         return []
     return [
-        "Each rationale tells about how many of the validation nodes that the model is about as sure of it is right. "
+        "Each rationale tells about how many of the validation nodes most like it the model is right. "
         f"How often it is right here: {'; '.join(held)}."
     ]
 

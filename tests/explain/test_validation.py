@@ -18,6 +18,7 @@ from gragr_explain.labels import validation_classes
 from gragr_explain.rationale import ValidationFact
 from gragr_explain.report import to_frame
 
+shares = st.just(float("nan")) | st.floats(0, 1)
 CONFIG = {"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"}
 
 
@@ -49,44 +50,50 @@ def trained(data):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=FEWEST, max_size=70),
-    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5),
+    st.lists(st.tuples(st.floats(0, 1, width=32), shares, st.booleans()), min_size=FEWEST, max_size=70),
+    st.lists(st.tuples(st.floats(0, 1, width=32), shares), min_size=1, max_size=5),
 )
-def test_it_counts_the_nearest_in_confidence(known, asked):
-    confidence = torch.tensor([sure for sure, _ in known])
-    right = torch.tensor([each for _, each in known])
-    validation = Validation.of(right.long(), confidence, torch.ones(len(known), dtype=torch.long))
-    for sure, found in zip(asked, validation.facts(torch.tensor(asked)), strict=True):
-        of = min(len(known), MOST)
-        assert found.of == of
-        distance = (confidence.double() - torch.tensor(sure, dtype=torch.float32).double()).abs()
+def test_it_counts_the_nearest(known, asked):
+    """As a search through all validation nodes does; of those that are equally far, any may count."""
+    confidence = torch.tensor([each[0] for each in (*known, *asked)])
+    conflict = torch.tensor([each[1] for each in (*known, *asked)], dtype=torch.double)
+    right = torch.tensor([each for *_, each in known])
+    classes = torch.tensor([1] * len(known) + [-1] * len(asked))
+    prediction = torch.cat([right.long(), torch.zeros(len(asked), dtype=torch.long)])
+    found = Validation.of(prediction, confidence, conflict, classes).facts(torch.arange(len(known), len(confidence)))
+    less = (confidence[: len(known)] < confidence.unsqueeze(-1)).double().mean(-1)
+    places = torch.stack([less, 0.5 * conflict.nan_to_num(0.5)], dim=-1)
+    of = min(len(known), MOST)
+    for place, fact in zip(places[len(known) :], found, strict=True):
+        distance = (places[: len(known)] - place).norm(dim=-1)
         farthest = distance.sort().values[of - 1]
-        inside, at = right[distance < farthest].sum(), right[distance == farthest].sum()
-        free = of - int((distance < farthest).sum())  # of those that are equally far, any may count
-        wrong_at = int((distance == farthest).sum() - at)
-        assert inside + max(0, free - wrong_at) <= found.right <= inside + min(free, int(at))
+        near, there = distance < farthest - 1e-9, (distance - farthest).abs() <= 1e-9
+        free = of - int(near.sum())
+        sure, most = int(right[near].sum()), int(right[there].sum())
+        assert fact.of == of
+        assert sure + max(0, free - (int(there.sum()) - most)) <= fact.right <= sure + min(free, most)
 
 
 def test_too_few_or_other_nodes_tell_nothing():
-    confidence, prediction = torch.rand(40), torch.zeros(40, dtype=torch.long)
+    confidence, prediction, conflict = torch.rand(40), torch.zeros(40, dtype=torch.long), torch.rand(40)
     few = torch.full((40,), -1)
     few[: FEWEST - 1] = 0
-    assert Validation.of(prediction, confidence, few) is None
-    assert Validation.of(prediction, confidence, torch.zeros(39, dtype=torch.long)) is None
+    assert Validation.of(prediction, confidence, conflict, few) is None
+    assert Validation.of(prediction, confidence, conflict, torch.zeros(39, dtype=torch.long)) is None
     few[:FEWEST] = 0
-    assert Validation.of(prediction, confidence, few).facts(torch.rand(2)) == [ValidationFact(FEWEST, FEWEST)] * 2
+    validation = Validation.of(prediction, confidence, conflict, few)
+    assert validation.facts(torch.tensor([20, 39])) == [ValidationFact(FEWEST, FEWEST)] * 2
+    assert validation.facts(torch.tensor([], dtype=torch.long)) == []
 
 
 def test_an_explanation_says_it(data, trained):
     explanation = explainer_of(trained)(data.x, data.edge_index, index=2)
     validation = explanation.reliability.validation
     with torch.no_grad():
-        confidence, prediction = trained.eval()(data.x, data.edge_index).softmax(-1).max(-1)
-    val = data.val_mask.nonzero().view(-1)
-    nearest = val[(confidence[val] - confidence[2]).abs().argsort(stable=True)[: validation.of]]
-    assert validation == ValidationFact(int((prediction == data.y)[nearest].sum()), 30)
+        prediction = trained.eval()(data.x, data.edge_index).argmax(-1)
+    assert validation == ValidationFact(int((prediction == data.y)[data.val_mask].sum()), 30)  # there are no more
     counted = {0: "none of the 30", 30: "all 30"}.get(validation.right, f"{validation.right} of the 30")
-    assert f"{counted} validation nodes that it was about as sure of" in explanation.rationale
+    assert f"{counted} validation nodes most like it in confidence and conflict" in explanation.rationale
 
 
 @pytest.mark.parametrize("kind", [GCN, GAT, GIN, GraphSAGE])

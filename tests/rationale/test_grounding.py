@@ -12,13 +12,13 @@ ONE_EDGE = replace(STABLE, change=ChangeFact(1, "Neural Networks", 0.52))
 UNMEASURED = replace(STABLE, change=None)
 ONE_NEIGHBOUR = replace(STABLE, psi=(STABLE.psi[0], unknown("stability"), *STABLE.psi[2:]))
 VALIDATED = replace(STABLE, confidence=0.99, label=None, validation=ValidationFact(17, 30))
-AS_SURE = "validation nodes that it was about as sure of"
+LIKE_IT = "validation nodes most like it in confidence and conflict"
 
 TRUTHS = [
-    (VALIDATED, f"Although its confidence is high, the model was right about only 17 of the 30 {AS_SURE}."),
-    (VALIDATED, f"Its reliability is low, as the model was right about 17 of the 30 {AS_SURE}, so check it."),
-    (replace(VALIDATED, validation=ValidationFact(12, 12)), f"Reliable: the model was right about all 12 {AS_SURE}."),
-    (replace(VALIDATED, validation=ValidationFact(0, 12)), f"The model was right about none of the 12 {AS_SURE}."),
+    (VALIDATED, f"Although its confidence is high, the model was right about only 17 of the 30 {LIKE_IT}."),
+    (VALIDATED, f"Its reliability is low, as the model was right about 17 of the 30 {LIKE_IT}, so check it."),
+    (replace(VALIDATED, validation=ValidationFact(12, 12)), f"Reliable: the model was right about all 12 {LIKE_IT}."),
+    (replace(VALIDATED, validation=ValidationFact(0, 12)), f"The model was right about none of the 12 {LIKE_IT}."),
     (STABLE, "Node 17 is predicted as Theory with 93% confidence."),
     (STABLE, "Node 17 is predicted as 'Theory' with a confidence of 93.4 percent."),
     (STABLE, "The model is highly confident (0.93) that node 17 belongs to the class Theory."),
@@ -105,11 +105,11 @@ TRUTHS = [
 ]
 
 LIES = [
-    (VALIDATED, f"The model was right about only 16 of the 30 {AS_SURE}.", "count"),
-    (VALIDATED, f"The model was right about only 17 of the 20 {AS_SURE}.", "count"),
-    (VALIDATED, f"The model was right about all 30 {AS_SURE}.", "count"),
+    (VALIDATED, f"The model was right about only 16 of the 30 {LIKE_IT}.", "count"),
+    (VALIDATED, f"The model was right about only 17 of the 20 {LIKE_IT}.", "count"),
+    (VALIDATED, f"The model was right about all 30 {LIKE_IT}.", "count"),
     (VALIDATED, "It was right about 17 of the 30 nodes.", "count"),
-    (STABLE, f"The model was right about only 17 of the 30 {AS_SURE}.", "count"),
+    (STABLE, f"The model was right about only 17 of the 30 {LIKE_IT}.", "count"),
     (VALIDATED, "Its reliability is high.", "reliability high"),
     (STABLE, "Its conflict intensity and learning role are not known.", "conflict intensity is not known"),
     (STABLE, "Its trajectory stability, its learning role and its conflict are not known.", "stability is not known"),

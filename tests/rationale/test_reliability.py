@@ -9,7 +9,7 @@ from rationale_facts import CONFLICT, LONELY, STABLE, psi_fact, some_facts, unkn
 
 from gragr_explain.rationale import LLMWriter, Reliability, TemplateWriter, ValidationFact, judge
 
-AS_SURE = "validation nodes that it was about as sure of"
+LIKE_IT = "validation nodes most like it in confidence and conflict"
 UNLABELLED = replace(STABLE, label=None)
 PULLED = replace(UNLABELLED, psi=(psi_fact("conflict", 2.0, 0.9), *STABLE.psi[1:]))
 UNKNOWN_CONFLICT = replace(UNLABELLED, psi=(unknown("conflict"), *STABLE.psi[1:]))
@@ -25,10 +25,13 @@ UNKNOWN_CONFLICT = replace(UNLABELLED, psi=(unknown("conflict"), *STABLE.psi[1:]
         (UNLABELLED, 0.45, 28, "high", ()),  # surer than it says: what is measured counts
         (UNLABELLED, 0.45, None, "low", ("low confidence",)),
         (UNLABELLED, 0.7, None, "medium", ("medium confidence",)),
-        (PULLED, 0.93, 29, "medium", ("conflict",)),
+        (PULLED, 0.93, None, "medium", ("conflict",)),
+        (PULLED, 0.93, 29, "high", ()),  # nodes in as much conflict are among the 30
         (PULLED, 0.93, 19, "medium", ("validation", "conflict")),
-        (UNKNOWN_CONFLICT, 0.93, 29, "medium", ()),
-        (CONFLICT, 0.93, 29, "low", ("wrong", "conflict", "instability")),
+        (UNKNOWN_CONFLICT, 0.93, 29, "high", ()),
+        (UNKNOWN_CONFLICT, 0.93, None, "medium", ()),
+        (CONFLICT, 0.93, 29, "low", ("wrong",)),
+        (CONFLICT, 0.93, 9, "low", ("wrong", "validation", "conflict", "instability")),
         (LONELY, 0.7, 3, "low", ("validation",)),
     ],
 )
@@ -41,15 +44,13 @@ def test_the_level_and_its_doubts(facts, confidence, right, level, doubts):
 @pytest.mark.parametrize(
     ("facts", "right", "said"),
     [
-        (UNLABELLED, 17, f"is low, because the model was right about only 17 of the 30 {AS_SURE}. Suggested action"),
-        (UNLABELLED, 0, f"is low, because the model was right about none of the 30 {AS_SURE}."),
-        (UNLABELLED, 28, f"is high, because the model was right about 28 of the 30 {AS_SURE}, and how it was learned"),
-        (UNLABELLED, 30, f"is high, because the model was right about all 30 {AS_SURE}, and how it was"),
-        (PULLED, 28, "is medium, because it pulled against its neighbours, although the model was right about 28 of "
-         f"the 30 {AS_SURE}."),
-        (PULLED, 20, f"is medium, because the model was right about only 20 of the 30 {AS_SURE} and it pulled against"),
-        (UNKNOWN_CONFLICT, 28, f"is medium: the model was right about 28 of the 30 {AS_SURE}, but how it was learned "
-         "is not fully known."),
+        (UNLABELLED, 17, f"is low, because the model was right about only 17 of the 30 {LIKE_IT}. Suggested action"),
+        (UNLABELLED, 0, f"is low, because the model was right about none of the 30 {LIKE_IT}."),
+        (UNLABELLED, 28, f"is high, because the model was right about 28 of the 30 {LIKE_IT}."),
+        (PULLED, 30, f"is high, because the model was right about all 30 {LIKE_IT}."),
+        (PULLED, 20, f"is medium, because the model was right about only 20 of the 30 {LIKE_IT} and it pulled against"),
+        (CONFLICT, 28, "is low, because the prediction is wrong, although the model was right about 28 of the 30 "
+         f"{LIKE_IT}. Suggested action"),
     ],
 )  # fmt: skip
 def test_what_the_template_says(facts, right, said):
@@ -73,7 +74,7 @@ def test_the_embedded_model_says_it_too(right):
     ]
     written = LLMWriter()(facts)
     assert sum(each.replaced for each in written) <= 1
-    said = [each.text for each in written if "validation nodes that it was about as sure of" in each.text]
+    said = [each.text for each in written if LIKE_IT in each.text]
     assert len(said) >= len(written) - 3
     for each, fact in zip(written, facts, strict=True):
         if not each.replaced and "validation" in judge(fact).doubts:
