@@ -201,8 +201,8 @@ def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) ->
         "where there are from 10 to 30), and says about how many of them the model is right; a share below 60 % is "
         f"low, one from 80 % on high. As a probability it has a Brier score of {brier[NEAREST]:.3f} and an expected "
         f"calibration error of {ece[NEAREST]:.1f} %; lower is better. Others: {others}. By the Brier score it is "
-        f"better than the model's confidence for {against[STATED]} of {len(pairs)} models, and than isotonic regression "
-        f"for {against[ISOTONIC]}.",
+        f"better than the model's confidence for {against[STATED]} of {len(pairs)} models, isotonic regression for "
+        f"{against[ISOTONIC]}.",
         "**What psi adds**: among validation nodes of which the model is as sure, those with as much conflict tell "
         f"more. With conflict the Brier score is {brier[NEAREST]:.4f}, by confidence alone {brier[AS_SURE]:.4f}; it is "
         f"better for {against[AS_SURE]} of {len(pairs)} models (Wilcoxon, p = {p:.1g}). That conflict counts half as "

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from made_explanations import make_data, make_explanations
 
 from gragr_explain.history import GradientHistory
+from gragr_explain.rationale import Reliability
 from gragr_explain.report import to_frame
 from gragr_explain.report._captions import psi_caption
 from gragr_explain.report._findings import find
@@ -64,6 +67,19 @@ def test_where_no_mask_says_what_the_model_saw_the_page_says_so(explanations):
     assert caveat in said(explanations, data)
     data.train_mask = torch.arange(40) < 20
     assert caveat not in said(explanations, data)
+
+
+def test_what_validation_nodes_say_is_held_against_what_is_so(explanations, data):
+    """By the nodes that are no validation nodes themselves."""
+    validation = torch.where(torch.arange(40) % 5 == 1, 0, -1)
+    frame = to_frame(explanations)
+    judged = frame[(frame["node"] % 5 != 1) & frame["correct"].notna() & frame["validation_of"].notna()]
+    few = judged[judged["validation_right"] / judged["validation_of"] < 0.6]
+    assert 10 <= len(few) < len(judged)
+    told = f"How often it is right here: where about less than {percent(0.6)}, {percent(few['correct'].mean())}."
+    assert told in said(explanations, data, GradientHistory(validation=validation))
+    unknown = replace(explanations, reliability=[Reliability("high")] * len(explanations))
+    assert "validation nodes" not in said(unknown, data, GradientHistory(validation=validation))
 
 
 def test_mistakes_are_compared_with_right_answers(explanations, data):
