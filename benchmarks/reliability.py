@@ -24,7 +24,7 @@ from torch_geometric.data import Data
 from benchmarks._page import _markdown, save_figure, spread, write_page
 from benchmarks._rationale_contexts import _explainer
 from benchmarks._runs import Job, run_all
-from benchmarks._training import BACKBONES, epochs_of, graph_of, new_model
+from benchmarks._training import BACKBONES, epochs_of, graph_of, new_model, with_sparse_input
 from gragr_explain import GradientContextExplainer, GraGR
 from gragr_explain.explain._facts import output_facts
 from gragr_explain.explain._names import Names
@@ -53,7 +53,8 @@ RULES: dict[str, Callable[[Facts], str | None]] = {
 def measure(job: Job) -> dict[str, Any]:
     """Train one model; judge its predictions of the test nodes, of which it and the rules know no label."""
     data, num_classes = graph_of(job["dataset"], job["seed"], normalize=False)
-    model = GraGR(new_model(job["backbone"], data, num_classes, job["seed"]))
+    torch.set_flush_denormal(True)
+    model = GraGR(with_sparse_input(new_model(job["backbone"], data, num_classes, job["seed"]), data))
     model.fit(data, epochs_of(job["dataset"]), progress=False)
     test = data.test_mask.nonzero().view(-1)
     facts = _facts(model, data, test)
