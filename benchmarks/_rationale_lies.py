@@ -83,6 +83,13 @@ def _lie_change(facts: Facts, draw: Random) -> Facts:
     return replace(facts, change=replace(facts.change, prediction=then))
 
 
+def _lie_validation(facts: Facts, draw: Random) -> Facts:
+    if facts.validation is None:
+        return facts
+    other = facts.validation.right + (1 if facts.validation.right < facts.validation.of else -1)
+    return replace(facts, validation=replace(facts.validation, right=other))
+
+
 def _lie_unknown(facts: Facts, draw: Random) -> Facts:
     name = draw.choice(("conflict", "stability"))
     return _with_psi(facts, name, lambda fact: PsiFact(name, 0.0, False, None, None))
@@ -97,6 +104,7 @@ LIES: dict[str, Callable[[Facts, Random], Facts]] = {
     "feature": _lie_feature,
     "correct or wrong": _lie_correctness,
     "what would change it": _lie_change,
+    "validation nodes": _lie_validation,
     "known as unknown": _lie_unknown,
 }
 INVENTED_CAUSES = (
