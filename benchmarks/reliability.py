@@ -195,9 +195,9 @@ def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) ->
     return [
         "**Of the predictions whose reliability is called high, medium and low, so many are right**, on test nodes "
         f"whose label nothing knew, mean over {table.dataset.nunique()} data sets, all models together: "
-        f"{', '.join(right_now)}. High are {share(NEAREST, 'high')[1]:.0f} % ({share(before, 'high')[1]:.0f} %). On "
-        f"the web graphs, where models are far surer than they are right, {share(NEAREST, 'high', web)[0]:.0f} % of "
-        f"those called high are right ({share(before, 'high', web)[0]:.0f} %).",
+        f"{', '.join(right_now)}. Of all, {share(NEAREST, 'high')[1]:.0f} % are called high "
+        f"({share(before, 'high')[1]:.0f} %). On the web graphs, where models are far surer than they are right, "
+        f"{share(NEAREST, 'high', web)[0]:.0f} % of those called high are ({share(before, 'high', web)[0]:.0f} %).",
         "An explanation judges a prediction by the 30 validation nodes most like it in confidence and conflict (all, "
         "where there are from 10 to 30), and says about how many of them the model is right; a share below 60 % is "
         f"low, one from 80 % on high. As a probability it has a Brier score of {brier[NEAREST]:.3f} and an expected "
@@ -262,7 +262,7 @@ def main() -> None:
     ]
     write_page(
         "reliability",
-        "Can I trust it? How reliable predictions are that are called so",
+        "How many predictions of each level of reliability are right?",
         paragraphs,
         shown_levels(counted),
     )
