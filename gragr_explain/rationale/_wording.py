@@ -111,11 +111,11 @@ def show_validation(right: int, of: int, *, doubt: bool = False) -> str:
 
     Example:
         >>> show_validation(17, 30, doubt=True)
-        'the model was right about only 17 of the 30 validation nodes most like it in confidence and conflict'
+        'the model was right about only 17 of the 30 validation nodes most like this one in confidence and conflict'
     """
     few = "none" if right == 0 else f"{'only ' if doubt else ''}{right}"
     which = f"all {of}" if right == of else f"{few} of the {of}"
-    return f"the model was right about {which} validation nodes most like it in confidence and conflict"
+    return f"the model was right about {which} validation nodes most like this one in confidence and conflict"
 
 
 def join_words(words: Sequence[str]) -> str:

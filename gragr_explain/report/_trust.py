@@ -90,14 +90,14 @@ def _as_sure(judged: pd.DataFrame) -> list[str]:
     share, right = (told["validation_right"] / told["validation_of"]).astype(float), told["correct"].astype(bool)
     most, few, held = share.ge(VALID), share.lt(UNSURE), []
     if most.sum() >= FEW:
-        held.append(f"where it is right about at least {percent(VALID)} of those, {percent(right[most].mean())}")
+        held.append(f"at least {percent(VALID)} of them right, {percent(right[most].mean())} of its predictions are")
     if few.sum() >= FEW:
-        held.append(f"where about less than {percent(UNSURE)}, {percent(right[few].mean())}")
+        held.append(f"less than {percent(UNSURE)} of them right, {percent(right[few].mean())} are")
     if not held:
         return []
     return [
-        "Each rationale tells about how many of the validation nodes most like it the model is right. "
-        f"How often it is right here: {'; '.join(held)}."
+        "Each rationale counts about how many of the validation nodes most like its own the model is right. "
+        f"Where it gets {'; where it gets '.join(held)}."
     ]
 
 

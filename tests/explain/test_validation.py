@@ -93,7 +93,7 @@ def test_an_explanation_says_it(data, trained):
         prediction = trained.eval()(data.x, data.edge_index).argmax(-1)
     assert validation == ValidationFact(int((prediction == data.y)[data.val_mask].sum()), 30)  # there are no more
     counted = {0: "none of the 30", 30: "all 30"}.get(validation.right, f"{validation.right} of the 30")
-    assert f"{counted} validation nodes most like it in confidence and conflict" in explanation.rationale
+    assert f"{counted} validation nodes most like this one in confidence and conflict" in explanation.rationale
 
 
 @pytest.mark.parametrize("kind", [GCN, GAT, GIN, GraphSAGE])

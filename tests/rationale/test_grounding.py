@@ -12,7 +12,7 @@ ONE_EDGE = replace(STABLE, change=ChangeFact(1, "Neural Networks", 0.52))
 UNMEASURED = replace(STABLE, change=None)
 ONE_NEIGHBOUR = replace(STABLE, psi=(STABLE.psi[0], unknown("stability"), *STABLE.psi[2:]))
 VALIDATED = replace(STABLE, confidence=0.99, label=None, validation=ValidationFact(17, 30))
-LIKE_IT = "validation nodes most like it in confidence and conflict"
+LIKE_IT = "validation nodes most like this one in confidence and conflict"
 
 TRUTHS = [
     (VALIDATED, f"Although its confidence is high, the model was right about only 17 of the 30 {LIKE_IT}."),

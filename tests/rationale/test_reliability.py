@@ -9,7 +9,7 @@ from rationale_facts import CONFLICT, LONELY, STABLE, psi_fact, some_facts, unkn
 
 from gragr_explain.rationale import LLMWriter, Reliability, TemplateWriter, ValidationFact, judge
 
-LIKE_IT = "validation nodes most like it in confidence and conflict"
+LIKE_IT = "validation nodes most like this one in confidence and conflict"
 UNLABELLED = replace(STABLE, label=None)
 PULLED = replace(UNLABELLED, psi=(psi_fact("conflict", 2.0, 0.9), *STABLE.psi[1:]))
 UNKNOWN_CONFLICT = replace(UNLABELLED, psi=(unknown("conflict"), *STABLE.psi[1:]))

@@ -76,7 +76,7 @@ def test_what_validation_nodes_say_is_held_against_what_is_so(explanations, data
     judged = frame[(frame["node"] % 5 != 1) & frame["correct"].notna() & frame["validation_of"].notna()]
     few = judged[judged["validation_right"] / judged["validation_of"] < 0.6]
     assert 10 <= len(few) < len(judged)
-    told = f"How often it is right here: where about less than {percent(0.6)}, {percent(few['correct'].mean())}."
+    told = f"Where it gets less than {percent(0.6)} of them right, {percent(few['correct'].mean())} are."
     assert told in said(explanations, data, GradientHistory(validation=validation))
     unknown = replace(explanations, reliability=[Reliability("high")] * len(explanations))
     assert "validation nodes" not in said(unknown, data, GradientHistory(validation=validation))
