@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from gragr_explain.explain._facts import output_facts
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._validation import Validation
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import Facts, judge
+from gragr_explain.rationale import Facts, ValidationFact, judge
 from gragr_explain.rationale._reliability import probability_band
 
 DATASETS = ("digits", "Cora", "CiteSeer", "Cora-public", "CiteSeer-public", "Cornell", "Texas", "Wisconsin")
@@ -99,9 +99,14 @@ def _probabilities(model: GraGR, data: Data, test: Tensor, facts: list[Facts]) -
         STATED: stated[test].tolist(),
         SCALED: (output[test] / temperature).softmax(-1).amax(-1).tolist(),
         ISOTONIC: isotonic.predict(stated[test].numpy()).tolist(),
-        AS_SURE: [each.share for each in alone.facts(test)] if alone else [],
-        NEAREST: [each.validation.share for each in facts if each.validation],
+        AS_SURE: _shares(alone.facts(test) if alone else [None] * test.numel(), stated[test]),
+        NEAREST: _shares([each.validation for each in facts], stated[test]),
     }
+
+
+def _shares(found: Sequence[ValidationFact | None], stated: Tensor) -> list[float]:
+    """What validation nodes say, and where they say nothing, what the model does."""
+    return [own if each is None else each.share for each, own in zip(found, stated.tolist(), strict=True)]
 
 
 def calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
@@ -198,8 +203,8 @@ def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) ->
         f"{', '.join(right_now)}. Of all, {share(NEAREST, 'high')[1]:.0f} % are called high "
         f"({share(before, 'high')[1]:.0f} %). On the web graphs, where models are far surer than they are right, "
         f"{share(NEAREST, 'high', web)[0]:.0f} % of those called high are ({share(before, 'high', web)[0]:.0f} %).",
-        "An explanation judges a prediction by the 30 validation nodes most like it in confidence and conflict (all, "
-        "where there are from 10 to 30), and says about how many of them the model is right; a share below 60 % is "
+        "An explanation judges a prediction by the quarter of the validation nodes most like it in confidence and "
+        "conflict, 10 to 30 of them, and says about how many of them the model is right; a share below 60 % is "
         f"low, one from 80 % on high. As a probability it has a Brier score of {brier[NEAREST]:.3f} and an expected "
         f"calibration error of {ece[NEAREST]:.1f} %; lower is better. Others: {others}. By the Brier score it is "
         f"better than the model's confidence for {against[STATED]} of {len(pairs)} models, isotonic regression for "
@@ -207,10 +212,10 @@ def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) ->
         "**What psi adds**: among validation nodes of which the model is as sure, those with as much conflict tell "
         f"more. With conflict the Brier score is {brier[NEAREST]:.4f}, by confidence alone {brier[AS_SURE]:.4f}; it is "
         f"better for {against[AS_SURE]} of {len(pairs)} models (Wilcoxon, p = {p:.1g}). That conflict counts half as "
-        "much as confidence, and that 30 nodes are asked, was chosen on validation nodes alone, each judged by the "
-        "others: stability, influence and receptiveness beside it change the Brier score there by less than 0.001, 20 "
-        "or 50 nodes by at most 0.003. Where no validation nodes are known, conflict and instability lower the level "
-        "of the confidence by a rule.",
+        "much as confidence, and how many nodes are asked, was chosen on validation nodes alone, each judged by "
+        "the others: stability, influence and receptiveness beside it change the Brier score there by less than 0.001, "
+        "20, 30 or 50 nodes by at most 0.003. Where there are fewer than 40 validation nodes, or none of which the "
+        "model is as unsure, the level is that of the confidence, lowered for conflict and instability.",
         f"{', '.join(BACKBONES)}, trained with GraGR for 100 epochs, 200 on the web graphs, with "
         f"{table.seed.nunique()} seeds, which on the web graphs are splits. The validation nodes chose nothing in "
         "these trainings; where they choose the epoch, what they say is better than what is so. The labels of test "

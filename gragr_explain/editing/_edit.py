@@ -228,6 +228,7 @@ def _edit(model: nn.Module, data: Data, request: Request, state: ModelState, set
         subsets = node_subsets(request.labels, others, count)
     steps, success = descend(request, parameters, subsets, settings.steps, settings.max_steps)
     if success and all(bool(parameter.isfinite().all()) for parameter in parameters):
+        state.learned(request.index)
         return _result(data, request, state, settings, steps, "")
     state.restore()
     if success:
@@ -263,6 +264,7 @@ def _result(data: Data, request: Request, state: ModelState, settings: _Settings
 
 def _distance(changed: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
     """How far tensors have moved, as a share of their length before."""
-    moved = sum(float((after - before).double().square().sum()) for _, before, after in changed)
-    length = sum(float(before.double().square().sum()) for _, before, _ in changed)
+    weights = [(before.double(), after.double()) for _, before, after in changed if before.is_floating_point()]
+    moved = sum(float((after - before).square().sum()) for before, after in weights)
+    length = sum(float(before.square().sum()) for before, _ in weights)
     return math.sqrt(moved / length) if length else 0.0

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gragr_explain.arguments import check_type
+from gragr_explain.history import find_history
 from gragr_explain.modes import evaluating
 
 
@@ -16,11 +17,14 @@ class ModelState:
     """The tensors of a model, to be put back bit for bit.
 
     Args:
-        model: The model; its parameters and all of its buffers are copied.
+        model: The model; its parameters and all of its buffers are copied, and the validation labels of its history.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        history = find_history(model)
+        self._validation = None if history is None else history.validation
         tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+        tensors += [] if self._validation is None else [self._validation]
         self._tensors = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     @torch.no_grad()
@@ -28,6 +32,11 @@ class ModelState:
         """Put the tensors back."""
         for tensor, kept in self._tensors:
             tensor.copy_(kept)
+
+    def learned(self, nodes: Tensor) -> None:
+        """Judge the model by the labels of nodes no longer: it has been shown them."""
+        if self._validation is not None and len(self._validation) > int(nodes.max()):
+            self._validation[nodes.to(self._validation.device)] = -1
 
     def changed(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The tensors that are another now: each with what it held then, and a copy of what it holds."""

@@ -307,7 +307,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         history = find_history(model) if self.history is None else self.history or None
         explanation_type = self.explainer_config.explanation_type
         sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]
-        sources += [*kwargs, *kwargs.values()]
+        sources += [None if history is None else history.validation, *kwargs, *kwargs.values()]
         if explanation_type == ExplanationType.phenomenon:
             sources.append(target)
         shared = self._memo.get(

@@ -87,7 +87,7 @@ def prediction_facts(
     psi: Sequence[tuple[PsiFact, ...]] | None = None,
     roles: Sequence[str | None] | None = None,
     explains_labels: bool = False,
-    validation: Sequence[ValidationFact] | None = None,
+    validation: Sequence[ValidationFact | None] | None = None,
 ) -> list[Facts]:
     """The facts of predictions.
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from gragr_explain.rationale import ValidationFact
 
-FEWEST, MOST = 10, 30
-"""By how many validation nodes a prediction is judged."""
+SHARE, FEWEST, MOST = 4, 10, 30
+"""A prediction is judged by one in so many of the validation nodes, at least by so many, and at most."""
 CONFLICT = 0.5
-"""How much a difference in conflict counts, where one in confidence counts 1; chosen on validation nodes."""
+"""How much a difference in conflict counts, where one in confidence counts 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +24,22 @@ class Validation:
 
     Two nodes are alike where the model is about as sure of both, and both were in about as much conflict while it
     learned: by the distance of the shares of validation nodes of which it is less sure, and of the shares of nodes with
-    less conflict, which counts half. Where a node's conflict is not known, it counts as typical.
+    less conflict, which counts half. Where a node's conflict is not known, confidence alone counts; where the model is
+    less sure of it than of any validation node, none is like it. A node is none of those that it is judged by. How many
+    are asked, and what conflict counts, was chosen on validation nodes (``reports/reliability.md``).
 
     Attributes:
-        places: Where each node of the graph stands in confidence and in conflict, ``[num_nodes, 2]``.
-        known: Finds the validation nodes nearest to a place.
-        right: Whether the model is right about each validation node, ``[num_validation]``.
+        places: Where each node of the graph stands in confidence and in conflict, NaN where that is not known,
+            ``[num_nodes, 2]``.
+        nodes: The validation nodes, ``[num_validation]``.
+        right: Whether the model is right about each of them, ``[num_validation]``.
+        unlike: Whether no validation node is like a node, ``[num_nodes]``.
     """
 
     places: np.ndarray
-    known: KDTree
+    nodes: np.ndarray
     right: np.ndarray
+    unlike: np.ndarray
 
     @classmethod
     def of(cls, prediction: Tensor, confidence: Tensor, conflict: Tensor, classes: Tensor) -> Self | None:
@@ -47,24 +52,40 @@ class Validation:
             classes: The classes of validation nodes, -1 for all others, ``[num_nodes]``.
 
         Example:
-            >>> confidence, prediction = torch.linspace(0.5, 1, 40), torch.zeros(40, dtype=torch.long)
-            >>> classes = torch.tensor([1, 0, 0, 0]).repeat_interleave(10)
-            >>> Validation.of(prediction, confidence, torch.full((40,), 0.5), classes).facts(torch.tensor([0, 39]))
-            [ValidationFact(right=20, of=30), ValidationFact(right=30, of=30)]
+            >>> confidence, prediction = torch.linspace(0.5, 1, 48), torch.zeros(48, dtype=torch.long)
+            >>> classes = torch.tensor([1, 0, 0, 0]).repeat_interleave(12)
+            >>> judged = Validation.of(prediction, confidence, torch.full((48,), torch.nan), classes)
+            >>> judged.facts(torch.tensor([0, 47]))
+            [ValidationFact(right=1, of=12, conflict=False), ValidationFact(right=12, of=12, conflict=False)]
         """
         if prediction.shape != classes.shape:
             return None
         nodes = (classes >= 0).nonzero().view(-1)
-        if nodes.numel() < FEWEST:
+        if nodes.numel() < SHARE * FEWEST:
             return None
         sure = confidence.detach().double()
-        place = torch.searchsorted(sure[nodes].sort().values, sure) / nodes.numel()
-        places = torch.stack([place, CONFLICT * conflict.to(place).nan_to_num(0.5)], dim=1).cpu().numpy()
-        right = (prediction == classes)[nodes].cpu().numpy()
-        return cls(places, KDTree(places[nodes.cpu().numpy()]), right)
+        known = sure[nodes].sort().values
+        places = torch.stack([torch.searchsorted(known, sure) / nodes.numel(), CONFLICT * conflict.to(sure)], dim=1)
+        right = (prediction == classes)[nodes]
+        return cls(*(each.cpu().numpy() for each in (places, nodes, right, sure < known[0])))
 
-    def facts(self, nodes: Tensor) -> list[ValidationFact]:
+    def facts(self, nodes: Tensor) -> list[ValidationFact | None]:
         """What the validation nodes most like them say of some nodes, ``[num_nodes]``."""
-        of = min(len(self.right), MOST)
-        _, nearest = self.known.query(self.places[nodes.cpu().numpy()], of)
-        return [ValidationFact(count, of) for count in self.right[nearest].sum(1).tolist()]
+        asked = nodes.cpu().numpy()
+        found: list[ValidationFact | None] = [None] * len(asked)
+        known = ~np.isnan(self.places[:, 1])
+        for conflict in (True, False):
+            among = known[self.nodes] if conflict else np.ones(len(self.nodes), dtype=bool)
+            left = np.array([each is None for each in found], dtype=bool)
+            rows = np.flatnonzero(left & ~self.unlike[asked] & (known[asked] if conflict else True))
+            of = min(int(among.sum()) // SHARE, MOST)
+            if of < FEWEST or rows.size == 0:
+                continue
+            places = self.places[:, : 1 + conflict]
+            _, near = KDTree(places[self.nodes[among]]).query(places[asked[rows]], of + 1)
+            left_out = self.nodes[among][near] == asked[rows, np.newaxis]
+            left_out[~left_out.any(1), -1] = True  # the farthest, where the node is not among them itself
+            counts = (self.right[among][near] & ~left_out).sum(1)
+            for row, count in zip(rows, counts.tolist(), strict=True):
+                found[row] = ValidationFact(count, of, conflict)
+        return found

@@ -45,7 +45,11 @@ def _unusable(line: str, whole: str, facts: Facts) -> tuple[str, ...]:
     words = re.findall(rf"\w+|{MARK.pattern}", reading.text.lower())  # a name is one word, however long
     phrases = Counter(zip(*(words[start:] for start in range(_PHRASE)), strict=False))
     sentences = Counter(part.strip().lower() for part in _SENTENCE_END.split(reading.text) if part.strip())
-    if max(phrases.values(), default=0) > _MOST_OFTEN or max(sentences.values(), default=0) > 1:
+    if (
+        line.lower().count("validation nodes") > 1
+        or max(phrases.values(), default=0) > _MOST_OFTEN
+        or max(sentences.values(), default=0) > 1
+    ):
         return ("The language model repeats itself.",)
     named = (
         clean_name(facts.prediction) in whole

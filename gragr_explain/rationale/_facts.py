@@ -68,15 +68,17 @@ class ChangeFact:
 
 @dataclass(frozen=True)
 class ValidationFact:
-    """How often a model is right about the validation nodes most like one in confidence and conflict.
+    """How often a model is right about the validation nodes most like one.
 
     Attributes:
         right: about how many of them it is right.
         of: how many there are, at least 1.
+        conflict: whether they are like it in conflict, too, and not in confidence alone.
     """
 
     right: int
     of: int
+    conflict: bool = True
 
     @property
     def share(self) -> float:

@@ -68,6 +68,8 @@ def check_grounding(text: str, facts: Facts) -> tuple[str, ...]:
     check_type("facts", facts, Facts)
     reading = Reading(text, facts)
     problems = [*naming_problems(reading, facts)]
+    if reading.bends_validation:
+        problems.append("The text says of validation nodes what the facts do not, or in other words than they do.")
     rules: tuple[Callable[[Clause, Facts], Iterator[str]], ...] = (_bands, _roles, _outcome)
     for clause, listed in _with_lists(reading.clauses):
         said_of = supposition(facts) if clause.supposed else facts

@@ -3,7 +3,15 @@
 from gragr_explain.rationale._facts import Facts, PsiFact
 from gragr_explain.rationale._reliability import judge
 from gragr_explain.rationale._template import reasons
-from gragr_explain.rationale._wording import TITLES, clean_name, join_words, show_name, show_number, show_percent
+from gragr_explain.rationale._wording import (
+    TITLES,
+    clean_name,
+    join_words,
+    show_name,
+    show_number,
+    show_percent,
+    show_validation,
+)
 
 _SYSTEM = (
     "You explain the predictions of a graph neural network to experts of its domain, in plain English. "
@@ -100,4 +108,8 @@ def _outcome(facts: Facts) -> str:
 def _reliability(facts: Facts) -> str:
     verdict = judge(facts)
     because = f", because {join_words(reasons(verdict))}" if verdict.doubts else ""
-    return f"Reliability: {verdict.level or 'not known'}{because}"
+    known = ""
+    if (validation := verdict.validation) is not None:
+        said = show_validation(validation, doubt="validation" in verdict.doubts)
+        known = f"\nTo be said word for word, or not at all: {said}"
+    return f"Reliability: {verdict.level or 'not known'}{because}{known}"

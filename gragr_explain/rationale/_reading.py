@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK, Marks
+from gragr_explain.rationale._reliability import judge
 from gragr_explain.rationale._wording import show_validation
 
 _SMALL_GAP = re.compile(r"[\s\"']*(?!(?:of|for|in|with|to|than|on|at|by|from|is|was|are|were)\b)(?:\w+\s+)?", re.I)
 _EFFECTS = (MARK, words.STAYS, words.CHANGES, re.compile(r"%|\bper ?cent\b"))  # what becomes of a prediction
+_VALIDATION = re.compile(r"(?<!\w)validat\w*", re.IGNORECASE)
+_IF = re.compile(r"\W*(?:if|unless|without|once|after|before|until|had|should)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -69,13 +72,16 @@ class Reading:
     Attributes:
         marks: the marks that stand for the names of the facts.
         text: the text with a mark in the place of each name, without what it says of validation nodes.
+        bends_validation: whether it says more of validation nodes than how often the model is right, or another number.
         strangers: what stands in quotation marks and is no name of the facts.
         clauses: the clauses in their order.
     """
 
     def __init__(self, text: str, facts: Facts) -> None:
         self.marks = Marks(facts)
-        self.text, self.strangers = self.marks.set_aside(_without_validation(text, facts))
+        text, bent = _without_validation(text, facts)
+        self.text, self.strangers = self.marks.set_aside(text)
+        self.bends_validation = bent or bool(_VALIDATION.search(self.text))
         self.clauses = list(self._clauses(facts))
 
     def _clauses(self, facts: Facts) -> Iterator[Clause]:
@@ -95,15 +101,24 @@ class Reading:
                 earlier = mentions[-1].topic if mentions else earlier
 
 
-def _without_validation(text: str, facts: Facts) -> str:
-    """Leave out how often the model is right about validation nodes, where it is said as it is."""
+def _without_validation(text: str, facts: Facts) -> tuple[str, bool]:
+    """Leave out how often the model is right about validation nodes, and say whether that was denied or supposed."""
     text, validation = " ".join(text.split()), facts.validation
-    if validation is None:
-        return text
-    for doubt in (True, False):
-        said = re.escape(show_validation(validation.right, validation.of, doubt=doubt))
-        text = re.sub(said, "", text, flags=re.IGNORECASE)
-    return text
+    bent = False
+    if validation is not None:
+        ways = {show_validation(validation)}
+        ways |= {show_validation(validation, doubt=True)} if "validation" in judge(facts).doubts else set()
+        said = re.compile(rf"(?:{'|'.join(map(re.escape, ways))})(?! and conflict)", re.IGNORECASE)
+        bent = any(_is_bent(text[: match.start()]) for match in said.finditer(text))
+        text = said.sub("", text)
+    return text, bent
+
+
+def _is_bent(before: str) -> bool:
+    """Whether the words before a statement deny it, or say that it would only be so."""
+    sentence = _SENTENCE_END.split(before)[-1]
+    clause = words.CLAUSE_END.split(sentence)[-1]
+    return bool(words.NEGATION.search(clause) or words.HEDGE.search(clause) or _IF.match(sentence))
 
 
 def _parts(sentence: str) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def probability_band(probability: float | None) -> str | None:
 def judge(facts: Facts) -> Reliability:
     """Judge how far a prediction can be relied on.
 
-    Where it is known, by how often the model is right about the validation nodes most like it in confidence and
+    Where that is known, by how often the model is right about the validation nodes most like it in confidence and
     conflict: below 60 % is low, from 80 % on high. Else by the confidence, of which many models have too much: its band
     is lowered to medium by high conflict or low stability, and to low by both, since a third of every graph has high
     conflict; and it is not high where conflict is not known. What is known to be wrong is low. How many predictions of
@@ -58,8 +58,8 @@ def judge(facts: Facts) -> Reliability:
     Example:
         >>> from gragr_explain.rationale import Facts, ValidationFact
         >>> facts = Facts("node 17", "Theory", 0.97, None, (), None, "self", (), (), validation=ValidationFact(13, 30))
-        >>> judge(facts)
-        Reliability(level='low', doubts=('validation',), validation=ValidationFact(right=13, of=30))
+        >>> judge(facts).level, judge(facts).doubts
+        ('low', ('validation',))
     """
     validation, conflict, stability = facts.validation, facts.band("conflict"), facts.band("stability")
     probability = probability_band(facts.confidence if validation is None else validation.share)

@@ -160,7 +160,7 @@ def _values(facts: Facts) -> dict[str, str]:
         }
     if (validation := facts.validation) is not None:
         doubt = "validation" in judge(facts).doubts
-        values["validation"] = show_validation(validation.right, validation.of, doubt=doubt)
+        values["validation"] = show_validation(validation, doubt=doubt)
     if facts.psi:
         values["unknown"] = join_words(unknown_titles(facts))
     return values

@@ -170,7 +170,7 @@ def _meaning(fact: PsiFact) -> str:
 def _reliability(facts: Facts, verdict: Reliability) -> str:
     if verdict.level is None:
         return "the reliability of this prediction is not known"
-    validation = verdict.validation and show_validation(verdict.validation.right, verdict.validation.of)
+    validation = verdict.validation and show_validation(verdict.validation)
     if verdict.doubts:
         said = f"its reliability is {verdict.level}, because {join_words(reasons(verdict))}"
         return f"{said}, although {validation}" if validation and Doubt.VALIDATION not in verdict.doubts else said
@@ -185,7 +185,7 @@ def _reliability(facts: Facts, verdict: Reliability) -> str:
 def reasons(verdict: Reliability) -> list[str]:
     """Say each doubt in words."""
     validation = verdict.validation
-    said = "" if validation is None else show_validation(validation.right, validation.of, doubt=True)
+    said = "" if validation is None else show_validation(validation, doubt=True)
     return [said if doubt == Doubt.VALIDATION else _DOUBTS[Doubt(doubt)] for doubt in verdict.doubts]
 
 

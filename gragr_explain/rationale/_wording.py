@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+from gragr_explain.rationale._facts import ValidationFact
+
 TITLES = {
     "conflict": "conflict intensity",
     "stability": "trajectory stability",
@@ -101,21 +103,22 @@ def show_percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def show_validation(right: int, of: int, *, doubt: bool = False) -> str:
+def show_validation(found: ValidationFact, *, doubt: bool = False) -> str:
     """Write how often a model is right about validation nodes.
 
     Args:
-        right: about how many of them it is right.
-        of: how many there are.
+        found: what is to be written.
         doubt: whether that is a reason for doubt.
 
     Example:
-        >>> show_validation(17, 30, doubt=True)
+        >>> from gragr_explain.rationale import ValidationFact
+        >>> show_validation(ValidationFact(17, 30), doubt=True)
         'the model was right about only 17 of the 30 validation nodes most like this one in confidence and conflict'
     """
-    few = "none" if right == 0 else f"{'only ' if doubt else ''}{right}"
-    which = f"all {of}" if right == of else f"{few} of the {of}"
-    return f"the model was right about {which} validation nodes most like this one in confidence and conflict"
+    few = "none" if found.right == 0 else f"{'only ' if doubt else ''}{found.right}"
+    which = f"all {found.of}" if found.right == found.of else f"{few} of the {found.of}"
+    likeness = "confidence and conflict" if found.conflict else "confidence"
+    return f"the model was right about {which} validation nodes most like this one in {likeness}"
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from gragr_explain.streaming._fingerprint import fingerprint
 from gragr_explain.streaming._shards import read_shard
 
 T = TypeVar("T")
-_RELIABILITY = ["reliability", "reliability_doubts", "validation_right", "validation_of"]
+_RELIABILITY = ["reliability", "reliability_doubts", "validation_right", "validation_of", "valid_conflict"]
 
 
 def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeExplanations:
@@ -123,8 +123,8 @@ def _rationale(cell: Callable[[str], Any]) -> Rationale:
 
 
 def _reliability(row: dict[str, Any]) -> Reliability:
-    level, doubts, right, of = (row[name] for name in _RELIABILITY)
-    return Reliability(level, tuple(doubts), None if of is None else ValidationFact(right, of))
+    level, doubts, right, of, conflict = (row[name] for name in _RELIABILITY)
+    return Reliability(level, tuple(doubts), None if of is None else ValidationFact(right, of, conflict))
 
 
 def _tensor(column: pa.ChunkedArray, missing: float | None = None) -> Tensor:

@@ -89,8 +89,9 @@ def _tensors(named: dict[str, Any]) -> Iterable[str | Tensor]:
 
 
 def _history(history: GradientHistory) -> str:
-    """What psi and the attention of edges are taken from."""
-    return digest(*_tensors({name: history.field(name) for name in sorted(history.fields)}))
+    """What psi, the attention of edges and the reliability of predictions are taken from."""
+    fields = {name: history.field(name) for name in sorted(history.fields)}
+    return digest(*_tensors({**fields, "validation": history.validation}))
 
 
 def _names(names: Sequence[str] | None) -> str | None:

@@ -109,7 +109,10 @@ def _check(path: Path, manifest: Manifest, shard: int) -> None:
     if labels.get(_RUN) != manifest.run.encode() or labels.get(_SHARD) != str(shard).encode():
         raise ExportError(f"expected shard {shard} of this export, got one of another run: '{path}'")
     if not schema.equals(table_schema(classes=manifest.classes)):
-        raise ExportError(f"expected the columns of this version in '{path}', got another schema")
+        raise ExportError(
+            f"expected the columns of this version in '{path}', got those of another: export into another folder, or "
+            "with overwrite"
+        )
     if num_rows != len(manifest.rows(shard)):
         raise ExportError(f"expected {len(manifest.rows(shard))} rows in '{path}', got {num_rows}")
 

@@ -11,8 +11,8 @@ from torch_geometric.explain import Explainer
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import erdos_renyi_graph
 
-from gragr_explain import GradientContextExplainer, GradientRecorder, GraGR, explain_many
-from gragr_explain.explain._validation import FEWEST, MOST, Validation
+from gragr_explain import GradientContextExplainer, GradientRecorder, GraGR, edit, explain_many
+from gragr_explain.explain._validation import Validation
 from gragr_explain.history import GradientHistory
 from gragr_explain.labels import validation_classes
 from gragr_explain.rationale import ValidationFact
@@ -36,10 +36,10 @@ def explainer_of(model, **options):
 @pytest.fixture(scope="module")
 def data():
     torch.manual_seed(0)
-    y = torch.arange(120) % 3
-    x = torch.nn.functional.one_hot(y, 3) + 0.8 * torch.randn(120, 3)
-    masks = {f"{part}_mask": torch.arange(120) % 4 == place for place, part in enumerate(("train", "val", "test"))}
-    return Data(x=x, edge_index=erdos_renyi_graph(120, 0.03), y=y, **masks)
+    y = torch.arange(240) % 3
+    x = torch.nn.functional.one_hot(y, 3) + 0.8 * torch.randn(240, 3)
+    masks = {f"{part}_mask": torch.arange(240) % 4 == place for place, part in enumerate(("train", "val", "test"))}
+    return Data(x=x, edge_index=erdos_renyi_graph(240, 0.015), y=y, **masks)
 
 
 @pytest.fixture(scope="module")
@@ -48,41 +48,46 @@ def trained(data):
     return GraGR(GCN(3, 8, 2, 3)).fit(data, epochs=30, progress=False)
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), shares, st.booleans()), min_size=FEWEST, max_size=70),
-    st.lists(st.tuples(st.floats(0, 1, width=32), shares), min_size=1, max_size=5),
-)
-def test_it_counts_the_nearest(known, asked):
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1, width=32), shares, st.booleans(), st.booleans()), min_size=1, max_size=180))
+def test_it_counts_the_nearest(nodes):
     """As a search through all validation nodes does; of those that are equally far, any may count."""
-    confidence = torch.tensor([each[0] for each in (*known, *asked)])
-    conflict = torch.tensor([each[1] for each in (*known, *asked)], dtype=torch.double)
-    right = torch.tensor([each for *_, each in known])
-    classes = torch.tensor([1] * len(known) + [-1] * len(asked))
-    prediction = torch.cat([right.long(), torch.zeros(len(asked), dtype=torch.long)])
-    found = Validation.of(prediction, confidence, conflict, classes).facts(torch.arange(len(known), len(confidence)))
-    less = (confidence[: len(known)] < confidence.unsqueeze(-1)).double().mean(-1)
-    places = torch.stack([less, 0.5 * conflict.nan_to_num(0.5)], dim=-1)
-    of = min(len(known), MOST)
-    for place, fact in zip(places[len(known) :], found, strict=True):
-        distance = (places[: len(known)] - place).norm(dim=-1)
+    confidence = torch.tensor([sure for sure, *_ in nodes])
+    conflict = torch.tensor([each for _, each, _, _ in nodes], dtype=torch.double)
+    right = torch.tensor([each for _, _, each, _ in nodes])
+    validates = torch.tensor([each for *_, each in nodes])
+    found = Validation.of(right.long(), confidence, conflict, torch.where(validates, 1, -1))
+    if validates.sum() < 40:
+        assert found is None
+        return
+    less = (confidence[validates] < confidence.unsqueeze(-1)).double().mean(-1)
+    for node, fact in enumerate(found.facts(torch.arange(len(nodes)))):
+        if confidence[node] < confidence[validates].min():
+            assert fact is None
+            continue
+        in_conflict = not conflict[node].isnan() and int((validates & ~conflict.isnan()).sum()) >= 40
+        among = validates & ~conflict.isnan() if in_conflict else validates
+        of = min(int(among.sum()) // 4, 30)
+        among = among & (torch.arange(len(nodes)) != node)
+        places = torch.stack([less, 0.5 * conflict if in_conflict else torch.zeros_like(less)], dim=-1)
+        distance = (places[among] - places[node]).norm(dim=-1)
         farthest = distance.sort().values[of - 1]
         near, there = distance < farthest - 1e-9, (distance - farthest).abs() <= 1e-9
-        free = of - int(near.sum())
-        sure, most = int(right[near].sum()), int(right[there].sum())
-        assert fact.of == of
+        free, sure, most = of - int(near.sum()), int(right[among][near].sum()), int(right[among][there].sum())
+        assert (fact.of, fact.conflict) == (of, in_conflict)
         assert sure + max(0, free - (int(there.sum()) - most)) <= fact.right <= sure + min(free, most)
 
 
 def test_too_few_or_other_nodes_tell_nothing():
-    confidence, prediction, conflict = torch.rand(40), torch.zeros(40, dtype=torch.long), torch.rand(40)
-    few = torch.full((40,), -1)
-    few[: FEWEST - 1] = 0
+    confidence, prediction, conflict = torch.rand(60), torch.zeros(60, dtype=torch.long), torch.rand(60)
+    few = torch.full((60,), -1)
+    few[:39] = 0
     assert Validation.of(prediction, confidence, conflict, few) is None
-    assert Validation.of(prediction, confidence, conflict, torch.zeros(39, dtype=torch.long)) is None
-    few[:FEWEST] = 0
+    assert Validation.of(prediction, confidence, conflict, torch.zeros(59, dtype=torch.long)) is None
+    few[:40] = 0
+    confidence[:40] += 1  # all others are less sure than any validation node
     validation = Validation.of(prediction, confidence, conflict, few)
-    assert validation.facts(torch.tensor([20, 39])) == [ValidationFact(FEWEST, FEWEST)] * 2
+    assert validation.facts(torch.tensor([20, 50])) == [ValidationFact(10, 10), None]
     assert validation.facts(torch.tensor([], dtype=torch.long)) == []
 
 
@@ -90,10 +95,54 @@ def test_an_explanation_says_it(data, trained):
     explanation = explainer_of(trained)(data.x, data.edge_index, index=2)
     validation = explanation.reliability.validation
     with torch.no_grad():
-        prediction = trained.eval()(data.x, data.edge_index).argmax(-1)
-    assert validation == ValidationFact(int((prediction == data.y)[data.val_mask].sum()), 30)  # there are no more
-    counted = {0: "none of the 30", 30: "all 30"}.get(validation.right, f"{validation.right} of the 30")
+        confidence, prediction = trained.eval()(data.x, data.edge_index).softmax(-1).max(-1)
+    judged = Validation.of(prediction, confidence, explanation.psi_rank[:, 0], trained.history.validation)
+    assert [validation] == judged.facts(torch.tensor([2]))
+    assert (validation.of, validation.conflict) == (15, True)
+    counted = {0: "none of the 15", 15: "all 15"}.get(validation.right, f"{validation.right} of the 15")
     assert f"{counted} validation nodes most like this one in confidence and conflict" in explanation.rationale
+
+
+def test_where_conflict_is_not_known_it_does_not_say_so(data):
+    """Of a node without edges."""
+    alone = data.clone()
+    alone.edge_index = data.edge_index[:, (data.edge_index != 2).all(0)]
+    torch.manual_seed(0)
+    model = GraGR(GCN(3, 8, 2, 3)).fit(alone, epochs=30, progress=False)
+    explanation = explainer_of(model)(alone.x, alone.edge_index, index=2)
+    assert not explanation.psi_valid[2, 0]
+    assert not explanation.reliability.validation.conflict
+    assert "validation nodes most like this one in confidence" in explanation.rationale
+    assert "in confidence and conflict" not in explanation.rationale
+
+
+def test_what_an_edit_has_shown_the_model_is_no_validation_node_any_more(data):
+    torch.manual_seed(0)
+    model = GraGR(GCN(3, 8, 2, 3)).fit(data, epochs=30, progress=False)
+    explainer = explainer_of(model)
+    before, validation = explain_many(explainer, data, progress=False), model.history.validation.clone()
+    with torch.no_grad():
+        wrong = (model.eval()(data.x, data.edge_index).argmax(-1) != data.y) & data.val_mask
+    node = int(wrong.nonzero()[0])
+    done = edit(model, data, node, int(data.y[node]))
+    assert done.success
+    assert model.history.validation[node] == -1
+    assert int((model.history.validation != validation).sum()) == 1
+    explain_many(explainer, data, progress=False)
+    done.undo()
+    assert torch.equal(model.history.validation, validation)
+    assert explain_many(explainer, data, progress=False).reliability == before.reliability
+
+
+def test_an_explainer_notices_other_validation_labels(data, trained):
+    explainer, kept = explainer_of(trained), trained.history.validation
+    first = explainer(data.x, data.edge_index, index=2).reliability
+    try:
+        trained.history.validation = None
+        assert explainer(data.x, data.edge_index, index=2).reliability.validation is None
+    finally:
+        trained.history.validation = kept
+    assert explainer(data.x, data.edge_index, index=2).reliability == first
 
 
 @pytest.mark.parametrize("kind", [GCN, GAT, GIN, GraphSAGE])
@@ -109,7 +158,7 @@ def test_many_at_once_say_the_same_as_one_by_one(data, kind):
     assert several.reliability == found.reliability
     frame = to_frame(found)
     assert frame["reliability"].tolist() == [each.level for each in found.reliability]
-    assert frame["validation_of"].tolist() == [30, 30, 30]
+    assert frame["validation_of"].tolist() == [15, 15, 15]
     assert frame["validation_right"].tolist() == [each.validation.right for each in found.reliability]
     assert frame["reliability_doubts"].tolist() == [list(each.doubts) for each in found.reliability]
 

@@ -15,6 +15,8 @@ VALIDATED = replace(STABLE, confidence=0.99, label=None, validation=ValidationFa
 LIKE_IT = "validation nodes most like this one in confidence and conflict"
 
 TRUTHS = [
+    (VALIDATED, f"It should not be relied upon, as the model was right about only 17 of the 30 {LIKE_IT}."),
+    (replace(VALIDATED, prediction="validation set"), 'Node 17 is predicted as "validation set".'),
     (VALIDATED, f"Although its confidence is high, the model was right about only 17 of the 30 {LIKE_IT}."),
     (VALIDATED, f"Its reliability is low, as the model was right about 17 of the 30 {LIKE_IT}, so check it."),
     (replace(VALIDATED, validation=ValidationFact(12, 12)), f"Reliable: the model was right about all 12 {LIKE_IT}."),
@@ -111,6 +113,22 @@ LIES = [
     (VALIDATED, "It was right about 17 of the 30 nodes.", "count"),
     (STABLE, f"The model was right about only 17 of the 30 {LIKE_IT}.", "count"),
     (VALIDATED, "Its reliability is high.", "reliability high"),
+    (VALIDATED, "The model was right about almost all validation nodes.", "validation"),
+    (VALIDATED, "The model was wrong about most validation nodes like this one.", "validation"),
+    (STABLE, "The model performs excellently on validation data.", "validation"),
+    (VALIDATED, f"It is not the case that the model was right about only 17 of the 30 {LIKE_IT}.", "validation"),
+    (VALIDATED, f"After retraining, the model was right about only 17 of the 30 {LIKE_IT}.", "validation"),
+    (VALIDATED, f"Without its strongest edge, the model was right about only 17 of the 30 {LIKE_IT}.", "validation"),
+    (
+        replace(VALIDATED, validation=ValidationFact(28, 30)),
+        f"The model was right about only 28 of the 30 {LIKE_IT}.",
+        "count",
+    ),
+    (
+        replace(VALIDATED, validation=ValidationFact(17, 30, conflict=False)),
+        f"The model was right about only 17 of the 30 {LIKE_IT}.",
+        "validation",
+    ),
     (STABLE, "Its conflict intensity and learning role are not known.", "conflict intensity is not known"),
     (STABLE, "Its trajectory stability, its learning role and its conflict are not known.", "stability is not known"),
     (STABLE, "How it was learned is not known.", "how it was learned"),

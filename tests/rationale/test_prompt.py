@@ -98,6 +98,6 @@ def test_one_line_a_fact_whatever_the_names(facts):
     content = user_message(facts)
     headings = bool(facts.neighbours) + bool(facts.features)
     lines = content.split("\n")
-    assert len(lines) == 12 + headings + len(facts.neighbours) + len(facts.features)
+    assert len(lines) == 12 + headings + (facts.validation is not None) + len(facts.neighbours) + len(facts.features)
     assert lines == content.splitlines()
     assert content.count('"') % 2 == 0

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rationale_facts import CONFLICT, LONELY, STABLE, psi_fact, some_facts, unknown
 
-from gragr_explain.rationale import LLMWriter, Reliability, TemplateWriter, ValidationFact, judge
+from gragr_explain.rationale import LLMWriter, Reliability, TemplateWriter, ValidationFact, build_prompt, judge
+from gragr_explain.rationale._acceptance import accept
 
 LIKE_IT = "validation nodes most like this one in confidence and conflict"
 UNLABELLED = replace(STABLE, label=None)
@@ -56,6 +57,15 @@ def test_the_level_and_its_doubts(facts, confidence, right, level, doubts):
 def test_what_the_template_says(facts, right, said):
     [rationale] = TemplateWriter()([replace(facts, validation=ValidationFact(right, 30))])
     assert f"Its reliability {said}" in rationale.text
+
+
+def test_a_language_model_is_told_in_which_words_and_may_say_it_once():
+    facts = replace(UNLABELLED, validation=ValidationFact(28, 30))
+    said = f"the model was right about 28 of the 30 {LIKE_IT}"
+    assert f"word for word, or not at all: {said}\n" in build_prompt(facts)
+    once = f"Node 17 is predicted as Theory. Its reliability is high, as {said}."
+    assert not accept(once, facts).replaced
+    assert accept(f"{once} Also, {said}.", facts).problems == ("The language model repeats itself.",)
 
 
 @settings(max_examples=200, deadline=None)
