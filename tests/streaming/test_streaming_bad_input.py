@@ -120,6 +120,15 @@ def test_another_run_in_the_folder_is_refused(differs, explainer, other, argumen
     assert contents(exported.folder) == before
 
 
+def test_other_validation_labels_are_another_run(data, tmp_path):
+    """They are what the reliability of predictions is from."""
+    history = recorded()
+    stream_export(make_explainer(history=history), data, tmp_path, shard_size=16, progress=False)
+    history.validation = torch.zeros(40, dtype=torch.long)
+    with pytest.raises(ExportError, match="another run, which differs in: history"):
+        stream_export(make_explainer(history=history), data, tmp_path, shard_size=16, progress=False)
+
+
 @pytest.mark.parametrize(
     "otherwise",
     [{"act": "tanh"}, {"act": torch.tanh}, {"aggr": "max"}, {"normalize": False}, {"improved": True}, {"dropout": 0.5}],
@@ -200,7 +209,7 @@ def test_a_shard_of_another_schema_is_refused(change, data, exported):
         table = table.slice(1)
     pq.write_table(table, path)
     before = contents(exported.folder)
-    with pytest.raises(ExportError, match=r"schema|15"):
+    with pytest.raises(ExportError, match=r"got those of another|15"):
         again(data, exported.folder)
     assert contents(exported.folder) == before
 
