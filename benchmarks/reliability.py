@@ -210,7 +210,8 @@ def verdict(table: pd.DataFrame, counted: pd.DataFrame, scored: pd.DataFrame) ->
         f"better than the model's confidence for {against[STATED]} of {len(pairs)} models, isotonic regression for "
         f"{against[ISOTONIC]}.",
         "**What psi adds**: among validation nodes of which the model is as sure, those with as much conflict tell "
-        f"more. With conflict the Brier score is {brier[NEAREST]:.4f}, by confidence alone {brier[AS_SURE]:.4f}; it is "
+        f"{'more' if p < 0.05 else 'a little more, but not surely'}. "
+        f"With conflict the Brier score is {brier[NEAREST]:.4f}, by confidence alone {brier[AS_SURE]:.4f}; it is "
         f"better for {against[AS_SURE]} of {len(pairs)} models (Wilcoxon, p = {p:.1g}). That conflict counts half as "
         "much as confidence, and how many nodes are asked, was chosen on validation nodes alone, each judged by "
         "the others: stability, influence and receptiveness beside it change the Brier score there by less than 0.001, "

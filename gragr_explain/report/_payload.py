@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gragr_explain.context import Influences
     from gragr_explain.explain import Explanations, NodeExplanations
     from gragr_explain.history import GradientHistory
-    from gragr_explain.rationale import ChangeFact
+    from gragr_explain.rationale import ChangeFact, ValidationFact
     from gragr_explain.report._findings import Findings
 
 MOST_ROWS = 20_000
@@ -256,6 +256,11 @@ def label_option(classes: Sequence[str], label: int) -> str:
     return shlex.quote(classes[label]) if str(label) in classes else str(label)
 
 
+def _validation(found: ValidationFact | None) -> str | None:
+    """About how many validation nodes the model is right, in as few words as there is room for."""
+    return None if found is None else f"right about {found.right} of {found.of} like it"
+
+
 def class_names_of(explanations: Explanations, predictions: Tensor) -> list[str]:
     """A name for every class that is predicted or a label; none for a regression."""
     if predictions.is_floating_point():
@@ -273,6 +278,8 @@ def prediction_rows(explanations: Explanations, frame: pd.DataFrame, rows: Seque
         "label": [rounded(frame["label"][row]) for row in rows],
         "correct": flags(frame["correct"], rows),
         "confidence": [rounded(frame["confidence"][row]) for row in rows],
+        "reliability": [frame["reliability"][row] for row in rows],
+        "validation": [_validation(explanations.reliability[row].validation) for row in rows],
         "rationale": [rationale.text for rationale in rationales],
         "writer": [rationale.writer for rationale in rationales],
         "problems": [list(rationale.problems) if rationale.replaced else None for rationale in rationales],

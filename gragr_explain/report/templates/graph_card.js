@@ -20,6 +20,7 @@ const graphFacts = (row) => {
     fact("prediction", classTag(rows.prediction[row])),
     fact("label", verdict(row)),
     sure === null ? null : fact("confidence", percent(sure), html("span", { class: "meter" }, html("i", { style: `--share:${sure}` }))),
+    rows.reliability[row] ? fact("reliability", rows.reliability[row]) : null,
     fact("nodes", number(rows.nodes[row])),
     fact("edges", number(rows.edges[row])));
 };

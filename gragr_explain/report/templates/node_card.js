@@ -104,6 +104,7 @@ const facts = (row) => {
     fact("prediction", classTag(rows.prediction[row])),
     fact(rows.seen[row] ? "label, which it was trained on" : "label", verdict(row)),
     sure === null ? null : fact("confidence", percent(sure), html("span", { class: "meter" }, html("i", { style: `--share:${sure}` }))),
+    rows.reliability[row] ? fact("reliability", rows.reliability[row], rows.validation[row] ? html("span", { class: "faint" }, ` ${rows.validation[row]}`) : null) : null,
     fact("role", rows.role[row] ?? "not defined"),
     steps ? fact("in conflict", `in ${steps} of ${data.steps} steps`) : null);
 };
