@@ -55,7 +55,8 @@ def check_data(data: Data) -> None:
         raise InvalidTypeError(f"expected a torch_geometric.data.Data, got {type(data).__name__}")
     if data.x is None or data.edge_index is None:
         missing = "x" if data.x is None else "edge_index"
-        raise InvalidGraphError(f"expected a graph with x and edge_index, got one without {missing}")
+        hint = "; its adj_t is the transposed adjacency, undo ToSparseTensor()" if "adj_t" in data else ""
+        raise InvalidGraphError(f"expected a graph with x and edge_index, got one without {missing}{hint}")
     check_graph(data.x, data.edge_index)
     for name in _EDGE_ARGUMENTS:
         value = data.get(name)
@@ -137,6 +138,19 @@ def check_index(index: Any, size: int, device: torch.device | None = None) -> Te
         bad = found[(found < 0) | (found >= size)][0]
         raise InvalidIndexError(f"expected an index in [0, {size - 1}], got {int(bad)}")
     return found
+
+
+def check_same_graph(data: Data, x: Tensor, edge_index: Tensor) -> None:
+    """Check that the graph that a model was trained on is the one that it is asked about, as far as nodes go.
+
+    Raises:
+        InvalidGraphError: If its features or its edges are others.
+    """
+    for name, own, asked in (("features", data.x, x), ("edges", data.edge_index, edge_index)):
+        if own is not asked and not (own.shape == asked.shape and torch.equal(own.to(asked), asked)):
+            raise InvalidGraphError(
+                f"expected train_data to be the graph that is explained, whose nodes it speaks of; got other {name}"
+            )
 
 
 def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:

@@ -79,6 +79,7 @@ DATA: dict[str, tuple[object, type[GragrError], str]] = {
     "a heterogeneous graph": (HeteroData(), InvalidTypeError, "got HeteroData"),
     "without features": (Data(edge_index=EDGES, num_nodes=4), InvalidGraphError, "without x"),
     "without edges": (Data(x=X), InvalidGraphError, "without edge_index"),
+    "transposed": (Data(x=X, adj_t=torch.eye(4)), InvalidGraphError, "without edge_index; its adj_t"),
     "with too few edge weights": (
         Data(x=X, edge_index=EDGES, edge_weight=torch.ones(3)),
         InvalidGraphError,

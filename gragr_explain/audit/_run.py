@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch_geometric.data import Data
 
 from gragr_explain.audit._votes import nearest_labels
 from gragr_explain.context import psi_features
 from gragr_explain.field import GraphOperator, alignment, neighbour_mean
-from gragr_explain.history import GradientHistory, class_log_probs, hidden_representation, recorded_weights
+from gragr_explain.history import GradientHistory, call_with, class_log_probs, hidden_representation, recorded_weights
 from gragr_explain.inputs import forward_arguments
 
 
@@ -73,7 +72,7 @@ def read_run(model: nn.Module, history: GradientHistory, data: Data, graph: Grap
     arguments = forward_arguments(model, data)
     hidden, output = hidden_representation(model, data.x, data.edge_index, **arguments)
     states = [weights for _, weights in recorded_weights(model)][1:-1]
-    outputs = [functional_call(model, weights, (data.x, data.edge_index), arguments) for weights in states]
+    outputs = [call_with(model, weights, data.x, data.edge_index, **arguments) for weights in states]
     looks = torch.stack([class_log_probs(found).exp() for found in (*outputs, output)])
     around = torch.where(graph.degree.unsqueeze(-1) > 0, neighbour_mean(looks.mean(0), graph), torch.nan)
     training, own = history.fields["training"], history.fields["self"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch_geometric.data import Data
 
 from gragr_explain.errors import UnsupportedModelError
-from gragr_explain.history import class_log_probs, hidden_representation
+from gragr_explain.history import call_with, class_log_probs, hidden_representation
 from gragr_explain.inputs import forward_arguments
 
 _MOST_ENTRIES = 2**22  # of one tensor, so that a few together take some tens of megabytes
@@ -66,9 +65,8 @@ class Jacobian:
             self._own = torch.cat([value.reshape(-1) for value in own]).requires_grad_()
             parts = self._own.split([value.numel() for value in own])
             taken = {name: part.view_as(value) for name, part, value in zip(names, parts, own, strict=True)}
-            self._output = class_log_probs(
-                functional_call(model, {**weights, **taken}, (data.x, data.edge_index), arguments)
-            )
+            output = call_with(model, {**weights, **taken}, data.x, data.edge_index, **arguments)
+            self._output = class_log_probs(output)
             self._cotangent = torch.zeros_like(self._output, requires_grad=True)
             (self._pulled,) = torch.autograd.grad(self._output, self._own, self._cotangent, create_graph=True)
         self.log_probs = self._output.detach()

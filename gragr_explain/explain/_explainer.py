@@ -32,7 +32,7 @@ from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
-from gragr_explain.inputs import check_graph, check_index
+from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
@@ -253,7 +253,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             InvalidIndexError: If the index is out of range.
             UnsupportedModelError: If the model has no message-passing layers, or its edges cannot be masked.
             HistoryMismatchError: If the history was recorded on another graph.
-            GragrError: If ``train_data`` is given and :func:`~gragr_explain.context.influences` raises one.
+            GragrError: If ``train_data`` is given and is another graph, or
+                :func:`~gragr_explain.context.influences` raises one.
         """
         with evaluating(model):
             shared = self.context(model, x, edge_index, target=target, **kwargs)
@@ -278,6 +279,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         change = change_fact(found.changes[0], self.names) if len(found.changes) == 1 else None
         explanation["change"] = change
         if self.train_data is not None:
+            check_same_graph(self.train_data, x, edge_index)
             explanation["influences"] = self._influences(model, self.train_data, target, chosen)
         facts = self._facts(chosen, target, shared, found, change)
         reliability = [judge(each) for each in facts]
@@ -339,7 +341,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     def _influences(self, model: nn.Module, data: Data, target: Tensor, chosen: Tensor | None) -> Influences:
         """The training nodes that caused outputs."""
+        arguments = forward_arguments(model, data)
         sources = [model, find_history(model), *(data.get(name) for name in ("x", "edge_index", "y", "train_mask"))]
+        sources += [*arguments, *arguments.values()]
         trained_on = self._trained_on.get(sources, lambda: TrainedOn(model, data))
         return trained_on.influences(chosen, target.reshape(-1) if chosen is None else target.reshape(-1)[chosen])
 

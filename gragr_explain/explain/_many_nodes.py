@@ -19,7 +19,7 @@ from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
-from gragr_explain.history import message_passing_layers
+from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
@@ -58,7 +58,7 @@ class NodeJob:
         chosen = check_index(index, data.x.size(0), data.x.device)
         nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
         with evaluating(explainer.model):
-            trial_output(explainer.model, data)  # before PyG runs the model, which would fail in its own way
+            check_output(trial_output(explainer.model, data))  # before PyG, which would fail in its own way
             arguments = forward_arguments(explainer.model, data)
             if explainer.explanation_type == ExplanationType.phenomenon:
                 if data.y is None:

@@ -12,7 +12,7 @@ from gragr_explain.history._tap import (
     message_passing_layers,
     tap,
 )
-from gragr_explain.history._trajectory import recorded_weights
+from gragr_explain.history._trajectory import call_with, recorded_weights
 
 __all__ = [
     "ATTRIBUTE",
@@ -21,6 +21,7 @@ __all__ = [
     "GradientRecorder",
     "Trajectory",
     "are_probabilities",
+    "call_with",
     "check_output",
     "class_log_probs",
     "copy_weights",

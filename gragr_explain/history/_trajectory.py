@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gragr_explain.errors import HistoryError
 from gragr_explain.history._history import ATTRIBUTE, find_history
@@ -13,7 +15,7 @@ from gragr_explain.history._history import ATTRIBUTE, find_history
 def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """The weights that a model's history kept, by their names in the model, each with its step.
 
-    They are what :func:`torch.func.functional_call` takes, also where the history is that of a model which the given
+    They are what :func:`call_with` takes, also where the history is that of a model which the given
     one wraps. What the wrapper had around it is as it was then, too, where that was recorded (GraGR's pathway and
     attention); what was not recorded is left out, and so is as it is now. Tied weights are there once.
 
@@ -53,6 +55,38 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
         state = around | {f"{inside}{name}": value for name, value in weights.items()}
         known = {name: value.to(current[name].device) for name, value in state.items() if name in current}
         yield step, {first[id(current[name])]: value for name, value in known.items()}
+
+
+def call_with(model: nn.Module, weights: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+    """Call a model with other parameters and buffers, and leave it as it is.
+
+    As :func:`torch.func.functional_call`, which does not put back what a module holds that is registered twice, as the
+    layers of a network that shares one are.
+
+    Args:
+        model: The model.
+        weights: Parameters and buffers by name; of tied ones, and of those of a module that is registered twice, any
+            one name is enough. The others are as they are.
+        *args: What its forward pass takes.
+        **kwargs: What else its forward pass takes.
+
+    Example:
+        >>> import torch
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> twice = nn.Sequential(layer, layer)
+        >>> call_with(twice, {"1.weight": torch.tensor([[3.0]])}, torch.ones(1)).item()
+        9.0
+        >>> twice[0].weight is layer.weight
+        True
+    """
+    names: dict[int, list[str]] = {}  # of each tensor, one name for every module that holds it
+    for path, module in model.named_modules():
+        for name, value in (*module._parameters.items(), *module._buffers.items()):
+            if value is not None:
+                names.setdefault(id(value), []).append(f"{_prefix(path)}{name}")
+    current = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    taken = {name: value for given, value in weights.items() for name in names[id(current[given])]}
+    return functional_call(model, taken, args, kwargs, tie_weights=False)
 
 
 def _prefix(path: str) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch_geometric.data import Data
 
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
-from gragr_explain.history import full_precision, message_passing_layers, recorded_weights
+from gragr_explain.history import call_with, full_precision, message_passing_layers, recorded_weights
 from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
 from gragr_explain.modes import evaluating
@@ -129,7 +128,7 @@ def _profile(
     eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
         with eager, evaluating(model), torch.no_grad(), trial_errors(data.x):
-            functional_call(model, dict(weights), (data.x, data.edge_index), forward_arguments(model, data))
+            call_with(model, weights, data.x, data.edge_index, **forward_arguments(model, data))
     finally:
         for handle in handles:
             handle.remove()

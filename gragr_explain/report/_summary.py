@@ -9,7 +9,7 @@ from gragr_explain.report._findings import FEW, HIGH, Findings
 from gragr_explain.report._first import Pick, labels_to_check, predictions_to_doubt
 from gragr_explain.report._psi import SOURCE_MEANING
 from gragr_explain.report._struggle import Share, shares, struggle
-from gragr_explain.report._trust import trust
+from gragr_explain.report._trust import mistakes_known, trust
 from gragr_explain.report._wording import counted, percent
 
 if TYPE_CHECKING:
@@ -109,10 +109,11 @@ def _tiles(findings: Findings) -> list[Tile]:
     if len(findings.defined):
         share = len(findings.conflicting) / len(findings.defined)
         tiles.append(Tile(percent(share), _CAPTION[findings.recorded], "hot"))
-    wrong = judged[~judged["correct"].astype(bool)].dropna(subset="rank_conflict")
+    mistakes = judged[~judged["correct"].astype(bool)]
+    wrong = mistakes.dropna(subset="rank_conflict")
     if len(wrong) >= FEW:
-        share, mistakes = wrong["rank_conflict"].ge(HIGH).mean(), f"{len(wrong):,} mistakes"
-        tiles.append(Tile(percent(share), f"of its {mistakes}{findings.whose} lie in the third that pulled hardest"))
+        share, which = wrong["rank_conflict"].ge(HIGH).mean(), mistakes_known(len(wrong), len(mistakes), findings.whose)
+        tiles.append(Tile(percent(share), f"of its {which} lie in the third that pulled hardest"))
     return tiles
 
 

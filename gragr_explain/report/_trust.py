@@ -101,17 +101,29 @@ def _as_sure(judged: pd.DataFrame) -> list[str]:
     ]
 
 
+def mistakes_known(known: int, total: int, whose: str) -> str:
+    """So many mistakes, of which not all need have a conflict.
+
+    Example:
+        >>> mistakes_known(37, 48, " on labels that it had not seen")
+        '37 mistakes on labels that it had not seen whose conflict is known (of 48)'
+    """
+    return f"{known:,} mistakes{whose}" + (f" whose conflict is known (of {total:,})" if known < total else "")
+
+
 def _warning(findings: Findings) -> list[str]:
     """Whether conflict tells wrong predictions from right ones, where no label was seen that conflict is made of."""
+    total = int((~findings.judged["correct"].astype(bool)).sum())
     judged = findings.judged.dropna(subset="rank_conflict")
     right = judged["correct"].astype(bool)
     if not right.any() or right.all():
         return []
     high = judged["rank_conflict"].ge(HIGH)
     bad, good, count = high[~right].mean(), high[right].mean(), int(high[~right].sum())
+    which = mistakes_known(int((~right).sum()), total, findings.whose)
     said = (
-        f"Of its {int((~right).sum()):,} mistakes{findings.whose}, {count:,} ({percent(bad)}) lie in the third of the "
-        f"graph with the most conflict; of its right answers, {percent(good)}"
+        f"Of its {which}, {count:,} ({percent(bad)}) lie in the third "
+        f"of the graph with the most conflict; of its right answers, {percent(good)}"
     )
     if (~right).sum() < FEW:
         return [said + "."]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.history import call_with
 from gragr_explain.modes import evaluating
 from gragr_explain.training._task_batches import TaskBatch, task_losses
 from gragr_explain.training._task_model import MultiTaskModel
@@ -50,7 +50,7 @@ def task_validation_hypergradient(
             f"encoder.{name}": (parameter.detach() - step_size * move).requires_grad_()
             for name, parameter, move in zip(names, parameters, step, strict=True)
         }
-        losses = task_losses(functional_call(model, moved, (val.x, val.edge_index, val.batch), val.edges), val)
+        losses = task_losses(call_with(model, moved, val.x, val.edge_index, val.batch, **val.edges), val)
         loss = torch.stack(losses).sum() / len(losses)
         direction = torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
         return -step_size / len(weights) * (fields * _along(shared, parameters, direction)).sum((1, 2))

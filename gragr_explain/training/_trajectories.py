@@ -10,13 +10,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
-from gragr_explain.history import copy_weights
+from gragr_explain.history import call_with, copy_weights
 from gragr_explain.inputs import forward_arguments
 
 
@@ -157,7 +157,7 @@ def _together(
     optimizer = torch.optim.Adam(list(learned.values()), lr=lr, weight_decay=weight_decay)
 
     def loss(own: dict[str, Tensor], fixed: dict[str, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
-        output = functional_call(model, {**own, **fixed}, (data.x, data.edge_index), arguments)
+        output = call_with(model, {**own, **fixed}, data.x, data.edge_index, **arguments)
         hit = (output.detach()[mask].argmax(-1) == data.y[mask]).to(output.dtype).mean()
         return F.cross_entropy(output[mask], data.y[mask]), hit
 

@@ -79,3 +79,28 @@ def test_bad_input(trained, data):
     explainer = explainer_for(trained, GradientContextExplainer(train_data=without))
     with pytest.raises(InvalidGraphError, match="train_mask"):
         explainer(data.x, data.edge_index, index=1)
+
+
+def test_another_graph_has_other_nodes(data):
+    """The history would refuse it; without one, its node 3 is none of those that the model was trained on."""
+    torch.manual_seed(0)
+    model = GCN(3, 8, num_layers=2, out_channels=3)
+    explainer = explainer_for(model, GradientContextExplainer(train_data=data))
+    with pytest.raises(InvalidGraphError, match=r"expected train_data to be the graph .* got other features"):
+        explainer(data.x + 1, data.edge_index, index=3)
+    with pytest.raises(InvalidGraphError, match="got other edges"):
+        explainer(data.x, data.edge_index[:, 1:], index=3)
+    copies = data.x.clone(), data.edge_index.clone()
+    assert torch.equal(explainer(*copies, index=3).influences.scores, influences(model, data, 3).scores)
+
+
+def test_other_edge_weights_are_other_influences(data):
+    torch.manual_seed(0)
+    data.edge_weight = torch.rand(data.num_edges)
+    trained = GraGR(GCN(3, 8, num_layers=2, out_channels=3)).fit(data, epochs=20, progress=False)
+    explainer = explainer_for(trained, GradientContextExplainer(train_data=data))
+    first = explainer(data.x, data.edge_index, index=7, edge_weight=data.edge_weight).influences.scores
+    data.edge_weight = data.edge_weight**3
+    found = explainer(data.x, data.edge_index, index=7, edge_weight=data.edge_weight).influences.scores
+    assert torch.equal(found, influences(trained, data, 7).scores)
+    assert not torch.equal(found, first)
