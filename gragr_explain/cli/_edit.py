@@ -163,7 +163,10 @@ def _print(summary: dict[str, Any]) -> None:
     """Show what an edit has done: the corrected nodes, the others that changed, the accuracy."""
     from gragr_explain.editing import edit_sentences
 
-    asked = [{**row, "verdict": "corrected"} for row in summary["targets"]]
+    asked = [
+        {**row, "verdict": "corrected" if row["label"] in (None, row["after"]) else "as asked, against its label"}
+        for row in summary["targets"]
+    ]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("node", "before", "after", "label", ""):
         table.add_column(name, justify="right" if name == "node" else "left")

@@ -78,11 +78,13 @@ class Edit:
 
     @torch.no_grad()
     def undo(self) -> None:
-        """Put the model back as it was before the edit, bit for bit.
+        """Put the model back as it was before the edit, bit for bit; where it is so already, do nothing.
 
         Raises:
             EditingError: If the model is not as the edit has left it: a later edit must be undone first.
         """
+        if all(torch.equal(tensor, before) for tensor, before, _ in self._changed):
+            return
         if not all(torch.equal(tensor, after) for tensor, _, after in self._changed):
             raise EditingError("expected the model as this edit has left it, got another: undo later edits first")
         for tensor, before, _ in self._changed:

@@ -146,8 +146,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
     Raises:
         InvalidTypeError: If ``history`` is no history, ``refine`` no bool, ``train_data`` no graph, names are no
             sequence, or ``writer`` cannot be called.
-        InvalidArgumentError: If ``history_weight`` is outside ``[0, 1]``, ``search_edges`` below 0, or ``evidence``
-            or ``scope`` unknown.
+        InvalidArgumentError: If two classes have one name, ``history_weight`` is outside ``[0, 1]``, ``search_edges``
+            below 0, or ``evidence`` or ``scope`` unknown.
 
     Example:
         >>> from torch_geometric.explain import Explainer
@@ -205,6 +205,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self.train_data = train_data
         self.scope = scope
         self.writer = TemplateWriter() if writer is None else writer
+        if class_names is not None and len(set(map(str, class_names))) < len(class_names):
+            raise InvalidArgumentError(f"expected class_names that differ, got {list(class_names)}")
         self.class_names = class_names
         self.feature_names = feature_names
         self.node_names = None if node_names is None else distinct_names(node_names)

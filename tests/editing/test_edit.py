@@ -40,6 +40,8 @@ def test_every_kind_of_model_is_corrected_and_put_back(any_model, data, method):
             assert torch.equal(before[name], now[name]), name
     done.undo()
     assert_same(before, any_model)
+    done.undo()  # nothing is left to undo
+    assert_same(before, any_model)
 
 
 def test_what_an_edit_reports_is_what_happened(gcn, data, wrong):

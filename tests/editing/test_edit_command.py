@@ -83,6 +83,7 @@ def test_an_edit_is_written_beside_the_model(place, run, tmp_path):
     assert [row["node"] for row in summary["targets"]] == [7]
     flipped = ((before != after).nonzero().view(-1)).tolist()
     assert sorted([7, *(row["node"] for row in summary["flips"])]) == flipped
+    assert ("as asked, against its label" in printed) == (target != int(data.y[7]))
     assert "corrected" in printed
     assert NAMES[target] in printed
     assert str(tmp_path / "new" / "edit.html") in printed.replace("\n", "")

@@ -157,6 +157,12 @@ def test_too_few_names_of_features(gcn, graph):
         explainer(graph.x, graph.edge_index, index=1)
 
 
+def test_two_classes_of_one_name_are_refused():
+    """Texts could not tell them apart, and would call a wrong prediction right."""
+    with pytest.raises(InvalidArgumentError, match="class_names that differ, got"):
+        GradientContextExplainer(class_names=["a", "b", "a"])
+
+
 def test_rationale_names_the_label_of_a_phenomenon_only(gcn, graph):
     target = torch.zeros(10, dtype=torch.long)
     phenomenon = explainer_for(gcn, kind="phenomenon")(graph.x, graph.edge_index, target=target, index=1)
