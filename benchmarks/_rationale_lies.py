@@ -55,7 +55,7 @@ def _lie_role(facts: Facts, draw: Random) -> Facts:
 
 def _lie_class(facts: Facts, draw: Random) -> Facts:
     seen = {facts.prediction, facts.label, *(each.prediction for each in facts.neighbours)} - {None}
-    return replace(facts, prediction=_other(draw, [*sorted(map(str, seen)), "class 99"], facts.prediction))
+    return replace(facts, prediction=_other(draw, [*sorted(map(str, seen)), "class 99", "class 100"], facts.prediction))
 
 
 def _lie_neighbour(facts: Facts, draw: Random) -> Facts:
