@@ -31,15 +31,14 @@ class Validation:
     Attributes:
         places: Where each node of the graph stands in confidence and in conflict, NaN where that is not known,
             ``[num_nodes, 2]``.
-        nodes: The validation nodes, ``[num_validation]``.
-        right: Whether the model is right about each of them, ``[num_validation]``.
         unlike: Whether no validation node is like a node, ``[num_nodes]``.
+        groups: The validation nodes among which those most like a node are looked for: those whose conflict is known,
+            if they are enough, and all.
     """
 
     places: np.ndarray
-    nodes: np.ndarray
-    right: np.ndarray
     unlike: np.ndarray
+    groups: tuple[_Group, ...]
 
     @classmethod
     def of(cls, prediction: Tensor, confidence: Tensor, conflict: Tensor, classes: Tensor) -> Self | None:
@@ -65,27 +64,51 @@ class Validation:
             return None
         sure = confidence.detach().double()
         known = sure[nodes].sort().values
-        places = torch.stack([torch.searchsorted(known, sure) / nodes.numel(), CONFLICT * conflict.to(sure)], dim=1)
-        right = (prediction == classes)[nodes]
-        return cls(*(each.cpu().numpy() for each in (places, nodes, right, sure < known[0])))
+        share = torch.searchsorted(known, sure) / nodes.numel()
+        places = torch.stack([share, CONFLICT * conflict.to(sure)], dim=1).cpu().numpy()
+        asked, right = nodes.cpu().numpy(), (prediction == classes).cpu().numpy()
+        with_conflict = asked[~np.isnan(places[asked, 1])]
+        groups = [
+            _Group(group, right[group], conflicts, KDTree(places[group, : 1 + conflicts]))
+            for group, conflicts in ((with_conflict, True), (asked, False))
+            if len(group) >= SHARE * FEWEST
+        ]
+        return cls(places, (sure < known[0]).cpu().numpy(), tuple(groups))
 
     def facts(self, nodes: Tensor) -> list[ValidationFact | None]:
         """What the validation nodes most like them say of some nodes, ``[num_nodes]``."""
         asked = nodes.cpu().numpy()
         found: list[ValidationFact | None] = [None] * len(asked)
-        known = ~np.isnan(self.places[:, 1])
-        for conflict in (True, False):
-            among = known[self.nodes] if conflict else np.ones(len(self.nodes), dtype=bool)
-            left = np.array([each is None for each in found], dtype=bool)
-            rows = np.flatnonzero(left & ~self.unlike[asked] & (known[asked] if conflict else True))
-            of = min(int(among.sum()) // SHARE, MOST)
-            if of < FEWEST or rows.size == 0:
-                continue
-            places = self.places[:, : 1 + conflict]
-            _, near = KDTree(places[self.nodes[among]]).query(places[asked[rows]], of + 1)
-            left_out = self.nodes[among][near] == asked[rows, np.newaxis]
-            left_out[~left_out.any(1), -1] = True  # the farthest, where the node is not among them itself
-            counts = (self.right[among][near] & ~left_out).sum(1)
-            for row, count in zip(rows, counts.tolist(), strict=True):
-                found[row] = ValidationFact(count, of, conflict)
+        open_rows = np.flatnonzero(~self.unlike[asked])
+        for group in self.groups:
+            places = self.places[asked[open_rows], : 1 + group.conflict]
+            known = ~np.isnan(places).any(1)
+            rows, open_rows = open_rows[known], open_rows[~known]
+            for row, fact in zip(rows, group.facts(asked[rows], places[known]), strict=True):
+                found[row] = fact
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Validation nodes among which those most like another are looked for.
+
+    Attributes:
+        nodes: Their numbers, ``[num_group]``.
+        right: Whether the model is right about each of them, ``[num_group]``.
+        conflict: Whether they are compared in conflict, too.
+        tree: Their places.
+    """
+
+    nodes: np.ndarray
+    right: np.ndarray
+    conflict: bool
+    tree: KDTree
+
+    def facts(self, asked: np.ndarray, places: np.ndarray) -> list[ValidationFact]:
+        """What those most like them say of some nodes at these places; a node is none of those itself."""
+        of = min(len(self.nodes) // SHARE, MOST)
+        _, near = self.tree.query(places, of + 1)
+        left_out = self.nodes[near] == asked[:, np.newaxis]
+        left_out[~left_out.any(1), -1] = True  # the farthest, where the node is not among them itself
+        return [ValidationFact(right, of, self.conflict) for right in (self.right[near] & ~left_out).sum(1).tolist()]

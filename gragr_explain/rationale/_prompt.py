@@ -1,8 +1,7 @@
 """The prompt of section 7.1, extended by names, bands and validity."""
 
 from gragr_explain.rationale._facts import Facts, PsiFact
-from gragr_explain.rationale._reliability import judge
-from gragr_explain.rationale._template import reasons
+from gragr_explain.rationale._reliability import judge, reasons, validation_in_words
 from gragr_explain.rationale._wording import (
     TITLES,
     clean_name,
@@ -10,7 +9,6 @@ from gragr_explain.rationale._wording import (
     show_name,
     show_number,
     show_percent,
-    show_validation,
 )
 
 _SYSTEM = (
@@ -108,8 +106,6 @@ def _outcome(facts: Facts) -> str:
 def _reliability(facts: Facts) -> str:
     verdict = judge(facts)
     because = f", because {join_words(reasons(verdict))}" if verdict.doubts else ""
-    known = ""
-    if (validation := verdict.validation) is not None:
-        said = show_validation(validation, doubt="validation" in verdict.doubts)
-        known = f"\nTo be said word for word, or not at all: {said}"
+    said = validation_in_words(verdict)
+    known = "" if said is None else f"\nTo be said word for word, or not at all: {said}"
     return f"Reliability: {verdict.level or 'not known'}{because}{known}"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
 from gragr_explain.rationale._marks import MARK, Marks
-from gragr_explain.rationale._reliability import judge
-from gragr_explain.rationale._wording import show_validation
+from gragr_explain.rationale._reliability import judge, validation_in_words
 
 _SMALL_GAP = re.compile(r"[\s\"']*(?!(?:of|for|in|with|to|than|on|at|by|from|is|was|are|were)\b)(?:\w+\s+)?", re.I)
 _EFFECTS = (MARK, words.STAYS, words.CHANGES, re.compile(r"%|\bper ?cent\b"))  # what becomes of a prediction
@@ -103,11 +102,10 @@ class Reading:
 
 def _without_validation(text: str, facts: Facts) -> tuple[str, bool]:
     """Leave out how often the model is right about validation nodes, and say whether that was denied or supposed."""
-    text, validation = " ".join(text.split()), facts.validation
+    text, sentence = " ".join(text.split()), validation_in_words(judge(facts))
     bent = False
-    if validation is not None:
-        ways = {show_validation(validation)}
-        ways |= {show_validation(validation, doubt=True)} if "validation" in judge(facts).doubts else set()
+    if sentence is not None:
+        ways = {sentence, sentence.replace(" only ", " ")}
         said = re.compile(rf"(?:{'|'.join(map(re.escape, ways))})(?! and conflict)", re.IGNORECASE)
         bent = any(_is_bent(text[: match.start()]) for match in said.finditer(text))
         text = said.sub("", text)

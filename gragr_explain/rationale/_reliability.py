@@ -19,6 +19,15 @@ class Doubt(StrEnum):
     INSTABILITY = "instability"
 
 
+_DOUBTS = {
+    Doubt.WRONG: "the prediction is wrong",
+    Doubt.LOW_CONFIDENCE: "the confidence is low",
+    Doubt.MEDIUM_CONFIDENCE: "the confidence is only medium",
+    Doubt.CONFLICT: "it pulled against its neighbours",
+    Doubt.INSTABILITY: "its neighbours learned in different directions",
+}
+
+
 @dataclass(frozen=True)
 class Reliability:
     """How far a prediction can be relied on.
@@ -82,3 +91,27 @@ def judge(facts: Facts) -> Reliability:
     if probability is None and conflict is None and stability is None:
         return Reliability(None, doubts)
     return Reliability("medium" if doubts or probability is None or conflict is None else "high", doubts)
+
+
+def reasons(verdict: Reliability) -> list[str]:
+    """Say each doubt in words."""
+    said = validation_in_words(verdict) or ""
+    return [said if doubt == Doubt.VALIDATION else _DOUBTS[Doubt(doubt)] for doubt in verdict.doubts]
+
+
+def validation_in_words(verdict: Reliability) -> str | None:
+    """Say how often the model is right about the validation nodes most like it; ``None`` where that is not known.
+
+    Example:
+        >>> from gragr_explain.rationale import ValidationFact
+        >>> validation_in_words(Reliability("low", ("validation",), ValidationFact(17, 30)))
+        'the model was right about only 17 of the 30 validation nodes most like this one in confidence and conflict'
+    """
+    found = verdict.validation
+    if found is None:
+        return None
+    only = "only " if Doubt.VALIDATION in verdict.doubts else ""
+    few = "none" if found.right == 0 else f"{only}{found.right}"
+    which = f"all {found.of}" if found.right == found.of else f"{few} of the {found.of}"
+    likeness = "confidence and conflict" if found.conflict else "confidence"
+    return f"the model was right about {which} validation nodes most like this one in {likeness}"

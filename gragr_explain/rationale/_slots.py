@@ -16,7 +16,7 @@ from gragr_explain.rationale._acceptance import accept, from_template
 from gragr_explain.rationale._dialect import Prompt
 from gragr_explain.rationale._facts import Facts, PsiFact, Rationale
 from gragr_explain.rationale._outline import outline_of, unknown_titles, worth_naming
-from gragr_explain.rationale._reliability import judge
+from gragr_explain.rationale._reliability import judge, validation_in_words
 from gragr_explain.rationale._wording import (
     PLAIN_NAME,
     clean_name,
@@ -24,7 +24,6 @@ from gragr_explain.rationale._wording import (
     show_name,
     show_number,
     show_percent,
-    show_validation,
 )
 
 if TYPE_CHECKING:
@@ -158,9 +157,8 @@ def _values(facts: Facts) -> dict[str, str]:
             "changed": show_name(facts.change.prediction),
             "changed_confidence": show_percent(facts.change.confidence),
         }
-    if (validation := facts.validation) is not None:
-        doubt = "validation" in judge(facts).doubts
-        values["validation"] = show_validation(validation, doubt=doubt)
+    if (validation := validation_in_words(judge(facts))) is not None:
+        values["validation"] = validation
     if facts.psi:
         values["unknown"] = join_words(unknown_titles(facts))
     return values

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale
-from gragr_explain.rationale._reliability import Doubt, Reliability, judge
+from gragr_explain.rationale._reliability import Doubt, Reliability, judge, reasons, validation_in_words
 from gragr_explain.rationale._wording import (
     TITLES,
     clean_name,
@@ -12,7 +12,6 @@ from gragr_explain.rationale._wording import (
     show_name,
     show_number,
     show_percent,
-    show_validation,
 )
 
 _MOST_NAMED = 3  # neighbours and features named in a text
@@ -29,13 +28,6 @@ _MEANINGS = {
         for how in ("weak", "moderate", "strong")
     ],
     "receptiveness": [f"it would {how} gain from a correction" for how in ("hardly", "moderately", "strongly")],
-}
-_DOUBTS = {
-    Doubt.WRONG: "the prediction is wrong",
-    Doubt.LOW_CONFIDENCE: "the confidence is low",
-    Doubt.MEDIUM_CONFIDENCE: "the confidence is only medium",
-    Doubt.CONFLICT: "it pulled against its neighbours",
-    Doubt.INSTABILITY: "its neighbours learned in different directions",
 }
 _ROLES = {
     "hub": "a hub, with many connections and much still to learn",
@@ -170,7 +162,7 @@ def _meaning(fact: PsiFact) -> str:
 def _reliability(facts: Facts, verdict: Reliability) -> str:
     if verdict.level is None:
         return "the reliability of this prediction is not known"
-    validation = verdict.validation and show_validation(verdict.validation)
+    validation = validation_in_words(verdict)
     if verdict.doubts:
         said = f"its reliability is {verdict.level}, because {join_words(reasons(verdict))}"
         return f"{said}, although {validation}" if validation and Doubt.VALIDATION not in verdict.doubts else said
@@ -180,13 +172,6 @@ def _reliability(facts: Facts, verdict: Reliability) -> str:
         return "its reliability is high, because neither its confidence nor how it was learned gives reason for doubt"
     unknown = "how it was learned" if facts.band("conflict") is None else "how sure the model is"
     return f"its reliability is {verdict.level}: nothing speaks against it, but {unknown} is not fully known"
-
-
-def reasons(verdict: Reliability) -> list[str]:
-    """Say each doubt in words."""
-    validation = verdict.validation
-    said = "" if validation is None else show_validation(validation, doubt=True)
-    return [said if doubt == Doubt.VALIDATION else _DOUBTS[Doubt(doubt)] for doubt in verdict.doubts]
 
 
 def _action(facts: Facts, doubts: Sequence[str]) -> str:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from gragr_explain.rationale._facts import ValidationFact
-
 TITLES = {
     "conflict": "conflict intensity",
     "stability": "trajectory stability",
@@ -101,24 +99,6 @@ def show_percent(share: float) -> str:
         if 0 < float(text) < 100:
             return f"{text}%"
     return f"{100 * share:.0f}%"
-
-
-def show_validation(found: ValidationFact, *, doubt: bool = False) -> str:
-    """Write how often a model is right about validation nodes.
-
-    Args:
-        found: what is to be written.
-        doubt: whether that is a reason for doubt.
-
-    Example:
-        >>> from gragr_explain.rationale import ValidationFact
-        >>> show_validation(ValidationFact(17, 30), doubt=True)
-        'the model was right about only 17 of the 30 validation nodes most like this one in confidence and conflict'
-    """
-    few = "none" if found.right == 0 else f"{'only ' if doubt else ''}{found.right}"
-    which = f"all {found.of}" if found.right == found.of else f"{few} of the {found.of}"
-    likeness = "confidence and conflict" if found.conflict else "confidence"
-    return f"the model was right about {which} validation nodes most like this one in {likeness}"
 
 
 def join_words(words: Sequence[str]) -> str:
