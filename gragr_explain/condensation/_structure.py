@@ -34,8 +34,8 @@ class LearnedAdjacency(nn.Module):
         pairs = F.relu(self.first_norm(pairs))
         pairs = F.relu(self.second_norm(self.hidden(pairs)))
         scores = self.out(pairs).view(x.size(0), x.size(0))
-        adjacency = torch.sigmoid((scores + scores.t()) / 2)
-        return adjacency * (1 - torch.eye(x.size(0), dtype=x.dtype, device=x.device))
+        one_way = torch.sigmoid((scores + scores.t()) / 2).triu(1)
+        return one_way + one_way.t()  # to the bit, which a sigmoid of equal numbers need not be
 
 
 def propagate_densely(x: Tensor, adjacency: Tensor, hops: int) -> Tensor:
