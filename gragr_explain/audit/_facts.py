@@ -37,10 +37,13 @@ class Facts:
     label: Tensor
 
     @cached_property
-    def conflict_rank(self) -> Tensor:
-        """The share of nodes whose psi conflict is lower, of the self field, NaN where not defined, ``[num_nodes]``."""
-        conflict = self.run.conflict[1].unsqueeze(-1)
-        return quantile_ranks(conflict, ~conflict.isnan()).squeeze(-1)
+    def conflict_ranks(self) -> Tensor:
+        """The share of nodes whose psi conflict is lower, of the training and of the self field, ``[num_nodes, 2]``.
+
+        NaN where it is not defined.
+        """
+        conflict = self.run.conflict.t()
+        return quantile_ranks(conflict, ~conflict.isnan())
 
     def of_predictions(self) -> Facts:
         """The same where not labels are in question but what the model predicts."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from gragr_explain.audit._evidence import EVIDENCE
+from gragr_explain.audit._evidence import EVIDENCE, NAMES
 from gragr_explain.audit._facts import Facts
 
 _MOST = 3
@@ -24,7 +26,8 @@ class _Reason(NamedTuple):
 def reasons(facts: Facts, node: int, suggested: int, contributions: np.ndarray) -> list[str]:
     """What speaks against the class of a node that is in question, at most three.
 
-    The strongest come first, and last those that speak for another class than the suggested one.
+    The strongest come first, and last those that speak for another class than the suggested one. Of the evidence on
+    one theme, the strongest is said.
 
     Args:
         facts: What is known.
@@ -32,11 +35,13 @@ def reasons(facts: Facts, node: int, suggested: int, contributions: np.ndarray) 
         suggested: The class that it should perhaps have.
         contributions: What each kind of evidence adds to the log-odds, ``[num_evidence]``.
     """
-    weight: dict[str, float] = {}
-    for entry, value in zip(EVIDENCE, contributions, strict=True):
-        weight[entry.theme] = weight.get(entry.theme, 0.0) + float(value)
-    strongest = sorted((theme for theme in weight if weight[theme] >= _LEAST), key=lambda theme: -weight[theme])
-    said = (_SAY[theme](facts, node, suggested) for theme in strongest if theme in _SAY)
+    added = dict(zip(NAMES, contributions.tolist(), strict=True))
+    themes: dict[str, list[str]] = {}
+    for entry in EVIDENCE:
+        themes.setdefault(entry.theme, []).append(entry.name)
+    weight = {max(names, key=added.__getitem__): sum(added[name] for name in names) for names in themes.values()}
+    strongest = sorted((name for name in weight if weight[name] >= _LEAST), key=lambda name: -weight[name])
+    said = (_SAY[name](facts, node, suggested) for name in strongest if name in _SAY)
     found = sorted((reason for reason in said if reason is not None), key=lambda reason: reason.astray)
     return [reason.text for reason in found[:_MOST]]
 
@@ -52,19 +57,25 @@ def _without_edges(facts: Facts, node: int, suggested: int) -> _Reason:
     return _shares("by its features alone,", facts, facts.outside.bare[node], node, suggested)
 
 
-def _neighbour_labels(facts: Facts, node: int, suggested: int) -> _Reason:
+def _neighbour_labels(facts: Facts, node: int, suggested: int) -> _Reason | None:
     links = facts.graph.undirected.unweighted
     around = links.col[links.rowptr[node] : links.rowptr[node + 1]]
     labels = facts.y[around[facts.known[around]]]
     if not labels.numel():
-        return _shares("by the labels two steps away,", facts, facts.outside.far[node], node, suggested)
+        return None
     count = labels.bincount(minlength=len(facts.class_names))
-    same, wanted = int(count[facts.label[node]]), int(count[suggested])
-    text = (
-        f"{same} of its {labels.numel()} labelled neighbours {'is' if same == 1 else 'are'} {_name(facts, node)}, "
-        f"{wanted} {facts.class_names[suggested]}"
-    )
-    return _Reason(text, int(count[_other(facts, count, node)]) > wanted)
+    other = _other(facts, count, node)
+    same, wanted, most = (int(count[label]) for label in (facts.label[node], suggested, other))
+    astray = most > wanted
+    if labels.numel() == 1:
+        return None if same else _Reason(f"its one labelled neighbour is {facts.class_names[other]}", astray)
+    text = f"{'only ' if same > most else ''}{same} of its {labels.numel()} labelled neighbours "
+    text += f"{'is' if same == 1 else 'are'} {_name(facts, node)}, {wanted} {facts.class_names[suggested]}"
+    return _Reason(f"{text}, {most} {facts.class_names[other]}" if astray else text, astray)
+
+
+def _two_step_labels(facts: Facts, node: int, suggested: int) -> _Reason:
+    return _shares("by the labels two steps away,", facts, facts.outside.far[node], node, suggested)
 
 
 def _neighbour_predictions(facts: Facts, node: int, suggested: int) -> _Reason | None:
@@ -94,28 +105,39 @@ def _norm(facts: Facts, node: int, _suggested: int) -> _Reason:
     return _Reason(f"its gradient was {float(facts.run.norm[node]):.1f} times the mean")
 
 
-def _agreement(facts: Facts, node: int, _suggested: int) -> _Reason | None:
-    cosine = facts.run.agreement[:, node]
-    if bool(cosine.isnan().all()):
-        return None
-    return _Reason(f"the cosine of its gradient with its neighbours' was {float(cosine.nan_to_num(1).min()):.2f}")
+def _persistence(facts: Facts, node: int, _suggested: int) -> _Reason:
+    return _Reason(f"the cosine of its gradient with that of the step before was {facts.run.persistence[node]:.2f}")
 
 
-def _conflict(facts: Facts, node: int, _suggested: int) -> _Reason:
-    return _Reason(f"its psi conflict is above that of {float(facts.conflict_rank[node]):.0%} of the nodes")
+def _agreement(field: int, facts: Facts, node: int, _suggested: int) -> _Reason:
+    cosine = float(facts.run.agreement[field, node])
+    return _Reason(f"the cosine of its gradient with its neighbours' was {cosine:.2f}")
 
 
-_SAY = {
-    "held out": _held_out,
-    "without edges": _without_edges,
-    "neighbour labels": _neighbour_labels,
-    "neighbour predictions": _neighbour_predictions,
-    "nearest labels": _nearest_labels,
-    "course": _course,
+def _conflict(field: int, facts: Facts, node: int, _suggested: int) -> _Reason:
+    return _Reason(f"its psi conflict is above that of {float(facts.conflict_ranks[node, field]):.0%} of the nodes")
+
+
+_SAY: dict[str, Callable[[Facts, int, int], _Reason | None]] = {
+    "held_out": _held_out,
+    "held_out_margin": _held_out,
+    "without_edges": _without_edges,
+    "without_edges_margin": _without_edges,
+    "neighbour_labels": _neighbour_labels,
+    "two_step_labels": _two_step_labels,
+    "neighbour_predictions": _neighbour_predictions,
+    "nearest_labels": _nearest_labels,
+    "confidence": _course,
+    "margin": _course,
+    "early_margin": _course,
+    "final_margin": _course,
     "turned": _turned,
     "norm": _norm,
-    "agreement": _agreement,
-    "conflict": _conflict,
+    "persistence": _persistence,
+    "training_agreement": partial(_agreement, 0),
+    "self_agreement": partial(_agreement, 1),
+    "training_conflict": partial(_conflict, 0),
+    "self_conflict": partial(_conflict, 1),
 }
 
 
