@@ -12,8 +12,14 @@ from gragr_explain.errors import (
     HistoryError,
     InvalidGraphError,
 )
-from gragr_explain.history import GradientHistory, find_history, message_passing_layers, recorded_weights
-from gragr_explain.inputs import check_data
+from gragr_explain.history import (
+    GradientHistory,
+    find_history,
+    message_passing_layers,
+    recorded_weights,
+    warn_of_other_arguments,
+)
+from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.labels import class_scores, mask_of, training_nodes
 
 LEAST = 20
@@ -40,6 +46,7 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     history = find_history(model)
     assert history is not None  # recorded_weights has raised
     history.check_graph(data.x.size(0), data.x, data.edge_index)
+    warn_of_other_arguments(history, forward_arguments(model, data))
     missing = sorted({"training", "self"} - set(history.fields)) + sorted({"margin"} - set(history.trajectories))
     if missing:
         raise HistoryError(f"expected a history of training a classifier of nodes, got one without {missing}")

@@ -13,8 +13,8 @@ from gragr_explain.errors import (
     InvalidArgumentError,
     InvalidTypeError,
 )
-from gragr_explain.history import class_log_probs, find_history, recorded_weights
-from gragr_explain.inputs import check_index
+from gragr_explain.history import call_for_log_probs, find_history, recorded_weights, warn_of_other_arguments
+from gragr_explain.inputs import check_index, forward_arguments
 from gragr_explain.labels import class_scores
 
 States = list[tuple[int, dict[str, Tensor]]]
@@ -41,6 +41,7 @@ def recorded_states(model: nn.Module, data: Data, *, required: bool) -> States:
     states = list(recorded_weights(model))
     if history is not None:
         history.check_graph(data.x.size(0), data.x, data.edge_index)
+        warn_of_other_arguments(history, forward_arguments(model, data))
     if len(states) < 2 and required:
         raise HistoryError(
             f"expected a history of a training that has ended, got one with the weights of {len(states)} steps"
@@ -57,12 +58,14 @@ def current_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def current_log_probs(model: nn.Module, data: Data) -> Tensor:
-    """What a model says now of each node, ``[num_nodes, num_classes]``.
+    """What a model in evaluation mode says now of each node, ``[num_nodes, num_classes]``.
 
     Raises:
         UnsupportedModelError: If it does not return a finite score per node and class.
     """
-    return class_log_probs(class_scores(model, data, least=1, finite=True))
+    class_scores(model, data, least=1, finite=True)
+    arguments = forward_arguments(model, data)
+    return call_for_log_probs(lambda: model(data.x, data.edge_index, **arguments)).detach()
 
 
 def asked_classes(target: int | Sequence[int] | Tensor | None, log_probs: Tensor, nodes: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
-from gragr_explain.history import class_log_probs
+from gragr_explain.history import call_for_log_probs, find_history, warn_of_other_arguments
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
 from gragr_explain.labels import training_nodes
 
@@ -63,6 +63,8 @@ def check_request(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise EditingError("nothing can change: no parameter of the model requires_grad")
     predict = predictor(model, data)
+    if (history := find_history(model)) is not None and history.num_nodes == data.x.size(0):
+        warn_of_other_arguments(history, forward_arguments(model, data))
     before = _predictions(predict, data)
     nodes, classes = check_targets(index, target, before)
     labels = before.argmax(-1)
@@ -91,8 +93,8 @@ def predictor(model: nn.Module, data: Data) -> Callable[[], Tensor]:
     passes_on = any(kind.kind in (kind.VAR_KEYWORD, kind.VAR_POSITIONAL) for kind in takes.values())
     if "edge_index" in takes or passes_on or any(isinstance(part, MessagePassing) for part in model.modules()):
         arguments = forward_arguments(model, data)
-        return lambda: class_log_probs(model(data.x, data.edge_index, **arguments))
-    return lambda: class_log_probs(model(data.x))
+        return lambda: call_for_log_probs(lambda: model(data.x, data.edge_index, **arguments))
+    return lambda: call_for_log_probs(lambda: model(data.x))
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,9 @@ from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
 from gragr_explain.explain._validation import Validation
 from gragr_explain.field import GraphOperator, gradient_attention
-from gragr_explain.history import GradientHistory, hidden_representation, message_edges
+from gragr_explain.history import GradientHistory, hidden_representation, message_edges, warn_of_other_arguments
+
+_HAND_OVER = ": hand it over, as in explainer(x, edge_index, edge_weight=...), or in the graph for explain_many"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def model_context(
         prediction, confidence = predictions(output.detach(), config), confidences(output.detach(), config)
         if history is not None:
             field, source = _recorded_field(history, x, edge_index)
-            _warn_of_missing(history, kwargs)
+            given = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
+            warn_of_other_arguments(history, given, _HAND_OVER)
         else:
             known = target if confidence is None else known_targets(target, prediction)
             loss = -support(output, known, config, explanation_type).sum()
@@ -125,17 +127,6 @@ def _recorded_field(history: GradientHistory, x: Tensor, edge_index: Tensor) -> 
         ) from error
     source = "self" if "self" in history.fields else "training"
     return history.field(source).to(x.device), source
-
-
-def _warn_of_missing(history: GradientHistory, kwargs: dict[str, Any]) -> None:
-    """Say what the model was trained with and is not explained with, such as edge weights."""
-    if missing := sorted(history.arguments - kwargs.keys()):
-        names = " and ".join(missing)
-        warnings.warn(
-            f"the model was trained with {names}, and is explained without: hand it over, as in "
-            f"explainer(x, edge_index, {missing[0]}=..., index=...), or as a part of the graph for explain_many",
-            stacklevel=2,
-        )
 
 
 def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelMode, ModelReturnType
 
 from gragr_explain.errors import InvalidGraphError, UnsupportedModelError
-from gragr_explain.history import are_probabilities
+from gragr_explain.history import are_probabilities, is_sigmoid
 
 
 def log_likelihood(output: Tensor, target: Tensor, config: ModelConfig) -> Tensor:
@@ -179,8 +179,12 @@ def check_returned(output: Tensor, config: ModelConfig) -> None:
 
 def _check_scores(output: Tensor, config: ModelConfig) -> None:
     """Of one output alone, that it adds up to 1 may be chance."""
-    is_table = config.mode == ModelMode.multiclass_classification and output.dim() == 2 and min(output.shape) > 1
-    if is_table and output.is_floating_point() and are_probabilities(output.detach()):
+    if config.mode == ModelMode.multiclass_classification:
+        is_table = output.dim() == 2 and min(output.shape) > 1
+        bounded = is_table and output.is_floating_point() and are_probabilities(output.detach())
+    else:
+        bounded = is_sigmoid(output)
+    if bounded:
         raise UnsupportedModelError(
             "expected a model that returns 'raw', as its model_config says, got probabilities; "
             "for those, set return_type='probs'"

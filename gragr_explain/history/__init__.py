@@ -1,7 +1,15 @@
 """The gradient history of a model: recorded while anybody's loop trains it, saved, loaded, found again."""
 
+from gragr_explain.history._arguments import warn_of_other_arguments
 from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history, graph_digest
-from gragr_explain.history._predictions import are_probabilities, class_log_probs, margins, self_labels
+from gragr_explain.history._predictions import (
+    are_probabilities,
+    call_for_log_probs,
+    class_log_probs,
+    is_sigmoid,
+    margins,
+    self_labels,
+)
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import (
@@ -21,6 +29,7 @@ __all__ = [
     "GradientRecorder",
     "Trajectory",
     "are_probabilities",
+    "call_for_log_probs",
     "call_with",
     "check_output",
     "class_log_probs",
@@ -30,10 +39,12 @@ __all__ = [
     "graph_digest",
     "hidden_layer",
     "hidden_representation",
+    "is_sigmoid",
     "margins",
     "message_edges",
     "message_passing_layers",
     "recorded_weights",
     "self_labels",
     "tap",
+    "warn_of_other_arguments",
 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
+from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._tap import Hook
+
+_NOT_OF_GRAPHS = {"batch", "batch_size"}  # of which graph a node is does not change what is learned of one
 
 
 @contextmanager
@@ -46,3 +50,22 @@ def argument_names(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, A
         if parameter.kind == parameter.VAR_KEYWORD:
             rest |= rest.pop(name, {})
     return [name for name, value in rest.items() if isinstance(value, Tensor)]
+
+
+def warn_of_other_arguments(history: GradientHistory, given: Iterable[str], how: str = "") -> None:
+    """Warn where a model is called with other parts of a graph than it was trained with, such as edge weights.
+
+    Args:
+        history: What was recorded of its training.
+        given: The names of the tensors that it is called with beside features and edges.
+        how: How to hand over what is missing, for the message.
+    """
+    trained = history.arguments - _NOT_OF_GRAPHS
+    asked = set(given) - _NOT_OF_GRAPHS
+    if missing := " and ".join(sorted(trained - asked)):
+        warnings.warn(f"the model was trained with {missing}, and is called without{how}", stacklevel=3)
+    if more := " and ".join(sorted(asked - trained)):
+        warnings.warn(
+            f"the model was trained without {more}, and is called with it: leave it out of the call, or of the graph",
+            stacklevel=3,
+        )

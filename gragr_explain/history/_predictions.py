@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_KEEPS_NUMBERS = re.compile(r"(?:(?:Unsafe)?View|ReshapeAlias|(?:Uns|S)queeze|Slice|Select|T|Alias|Clone|ToCopy)Back.*")
+"""The names in a graph of derivatives of what takes numbers and gives the same."""
 
 
 def class_log_probs(output: Tensor) -> Tensor:
@@ -12,7 +18,8 @@ def class_log_probs(output: Tensor) -> Tensor:
 
     Args:
         output: Scores, log-probabilities or probabilities of shape ``[num_outputs, num_classes]``; a single column,
-            or none, is the score of the second of two classes.
+            or none, is the score of the second of two classes or, where a sigmoid made it, its probability. That is
+            seen only of an output that is not detached.
 
     Returns:
         Log-probabilities of shape ``[num_outputs, num_classes]``.
@@ -24,11 +31,45 @@ def class_log_probs(output: Tensor) -> Tensor:
         tensor([[0.2500, 0.7500]])
     """
     if output.dim() == 1 or output.size(-1) == 1:
-        score = output.view(-1, 1)
-        return F.logsigmoid(torch.cat([-score, score], dim=-1))
+        score = output.reshape(-1, 1)
+        if not is_sigmoid(output):
+            return F.logsigmoid(torch.cat([-score, score], dim=-1))
+        output = torch.cat([1 - score, score], dim=-1)
     if are_probabilities(output):
         return output.clamp(min=torch.finfo(output.dtype).tiny).log()
     return output.log_softmax(-1)  # leaves log-probabilities as they are
+
+
+def call_for_log_probs(call: Callable[[], Tensor]) -> Tensor:
+    """The log-probabilities of what a call of a classifier returns, also where no derivatives are wanted.
+
+    Args:
+        call: Returns what :func:`class_log_probs` takes, and makes its graph of derivatives.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.Sigmoid())
+        >>> _ = torch.nn.init.zeros_(model[0].weight)
+        >>> with torch.no_grad():
+        ...     call_for_log_probs(lambda: model(torch.ones(1, 1))).exp()
+        tensor([[0.5000, 0.5000]])
+    """
+    with torch.enable_grad():
+        found = class_log_probs(call())
+    return found if torch.is_grad_enabled() else found.detach()
+
+
+def is_sigmoid(output: Tensor) -> bool:
+    """Whether a sigmoid made an output, as far as its graph of derivatives tells.
+
+    Example:
+        >>> score = torch.zeros(2, 1, requires_grad=True)
+        >>> is_sigmoid(score.sigmoid().squeeze(-1)), is_sigmoid(2 * score.sigmoid() - 1)
+        (True, False)
+    """
+    step = output.grad_fn
+    while step is not None and _KEEPS_NUMBERS.fullmatch(step.name()):
+        step = step.next_functions[0][0]
+    return step is not None and step.name().startswith("SigmoidBackward")
 
 
 @torch.no_grad()

@@ -193,7 +193,8 @@ class GradientRecorder:
                 error = output[known] - y.view_as(output)[known]
                 self._record("self", _gradient(error.square().sum() / 2, hidden))
             return
-        log_probs = class_log_probs(output if due else output.detach())
+        with torch.set_grad_enabled(due):
+            log_probs = class_log_probs(output)
         label = self_labels(log_probs.detach(), y, self._train_mask)
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")

@@ -11,7 +11,15 @@ from gnns import explainer_for
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
-from gragr_explain import GradientContextExplainer, GradientHistory, GradientRecorder, GraGR, explain_many
+from gragr_explain import (
+    GradientContextExplainer,
+    GradientHistory,
+    GradientRecorder,
+    GraGR,
+    edit,
+    explain_many,
+    influences,
+)
 from gragr_explain.context import GradientContext, psi_features
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidTypeError
 from gragr_explain.field import gradient_attention
@@ -208,8 +216,27 @@ def test_what_the_model_was_trained_with_is_missed(weighted, saved, tmp_path):
         lambda: explainer_for(trained, algorithm)(bare.x, bare.edge_index, index=1),
         lambda: explain_many(explainer_for(trained, algorithm), bare, progress=False),
     ):
-        with pytest.warns(UserWarning, match="trained with edge_weight, and is explained without"):
+        with pytest.warns(UserWarning, match="trained with edge_weight, and is called without: hand it over"):
             explain()
+
+
+def test_what_the_model_was_not_trained_with_is_too_much(weighted):
+    bare = Data(x=weighted.x, edge_index=weighted.edge_index, y=weighted.y, train_mask=weighted.train_mask)
+    trained = GraGR(GCN(3, 4, 2, 2)).fit(bare, epochs=8, progress=False)
+    explainer = explainer_for(trained, GradientContextExplainer())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain_many(explainer, bare, progress=False)
+        influences(trained, bare, 1)
+        edit(trained, bare, 1, 0, num_subsets=1)
+    for ask in (
+        lambda: explainer(weighted.x, weighted.edge_index, index=1, edge_weight=weighted.edge_weight),
+        lambda: explain_many(explainer_for(trained, GradientContextExplainer()), weighted, progress=False),
+        lambda: influences(trained, weighted, 1),
+        lambda: edit(trained, weighted, 1, 0, num_subsets=1),
+    ):
+        with pytest.warns(UserWarning, match="trained without edge_weight, and is called with it: leave it out"):
+            ask()
 
 
 def test_a_recorder_listens_to_calls_of_all_kinds(weighted):
