@@ -199,10 +199,18 @@ def test_bad_input_to_train(place, fails, tmp_path):
     taken = tmp_path / "taken"
     taken.write_text("")
     assert "unknown model 'GNC'" in fails("train", graph, "--model", "GNC")
-    assert "epochs of at least 1" in fails("train", graph, "--epochs", 0, "--out", tmp_path / "out")
     assert "taken" in fails("train", graph, "--out", taken / "out")
     assert "there is no file" in fails("train", tmp_path / "missing.pt")
     assert taken.read_text() == ""
+
+
+@pytest.mark.parametrize(("option", "value"), [("--epochs", 0), ("--epochs", -1), ("--split", -1), ("--seed", -1)])
+def test_a_number_out_of_range_leaves_nothing_behind(option, value, place, capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", str(place / "graph.pt"), option, str(value), "--out", str(tmp_path / "out")])
+    assert caught.value.code == 2
+    assert option in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_is_replaced_only_on_demand(place, fails, answers, tmp_path):

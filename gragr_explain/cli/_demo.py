@@ -24,7 +24,7 @@ _CARDS = 24
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for the model and the page.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(help="How many epochs to train.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="How many epochs to train.")] = 100,
     seed: Seed = 0,
 ) -> None:
     """See it work: learn to read digits, explain every one, write a page.

@@ -32,8 +32,8 @@ def train(
     ],
     model: Annotated[str, typer.Option(help="GCN, GAT, GIN or GraphSAGE, set up as in Table 5 of the paper.")] = "GCN",
     out: Annotated[Path, typer.Option(help="The folder for the model and its gradient history.")] = Path("out"),
-    epochs: Annotated[int, typer.Option(help="How many epochs to train.")] = 100,
-    split: Annotated[int, typer.Option(help="Which of the data set's splits to train on.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="How many epochs to train.")] = 100,
+    split: Annotated[int, typer.Option(min=0, help="Which of the data set's splits to train on.")] = 0,
     seed: Seed = 0,
     method: Annotated[
         Method,

@@ -37,6 +37,8 @@ class ModelContext:
             receiver's neighbours, so that 1 is uniform, ``[num_edges]``.
         messages: Sender and receiver of each edge's message, ``[2, num_edges]``.
         parts: Cuts out the computation graphs of nodes; ``None`` where outputs are not of nodes.
+        links: The ends of each link whose output is explained, ``[2, num_outputs]``: what the model takes as
+            ``edge_label_index``; ``None`` where it takes none, or outputs are not of links.
     """
 
     gradients: GradientContext
@@ -49,6 +51,7 @@ class ModelContext:
     attention: Tensor
     messages: Tensor
     parts: NodeParts | None
+    links: Tensor | None
 
 
 def model_context(
@@ -113,8 +116,10 @@ def model_context(
     if by_node and confidence is not None and classes is not None:
         conflict = gradients.rank[:, FEATURES.index("conflict")]
         validation = Validation.of(prediction, confidence, conflict, classes.to(prediction.device))
+    links = kwargs.get("edge_label_index") if config.task_level == ModelTaskLevel.edge else None
+    links = links if isinstance(links, Tensor) and links.shape == (2, output.size(0)) else None
     return ModelContext(
-        gradients, embedding, hidden, output, prediction, confidence, validation, attention, messages, parts
+        gradients, embedding, hidden, output, prediction, confidence, validation, attention, messages, parts, links
     )
 
 

@@ -56,8 +56,14 @@ def output_facts(
         for found in supporters
     ]
     psi, roles = psi_facts(shared.gradients, rows) if is_node else ([()] * len(outputs), [None] * len(outputs))
+    if is_node:
+        subjects = [names.of_node(output) for output in outputs]
+    elif shared.links is None:
+        subjects = [f"{subject} {output}" for output in outputs]
+    else:
+        subjects = [f"link {source}-{target}" for source, target in shared.links.t()[rows].tolist()]
     return prediction_facts(
-        [names.of_node(output) if is_node else f"{subject} {output}" for output in outputs],
+        subjects,
         shared.prediction[rows],
         None if shared.confidence is None else shared.confidence[rows],
         neighbours,

@@ -91,7 +91,8 @@ class Facts:
     """Everything that a rationale may state about one prediction.
 
     Attributes:
-        subject: what was predicted: ``node 17``, ``graph 3``, ``edge 4``, or the name of a node.
+        subject: what was predicted: ``node 17``, ``graph 3``, ``link 3-7`` between two nodes, ``edge 4`` where they are
+            not known, or the name of a node.
         prediction: a class name, or a formatted number for regression.
         confidence: probability of the predicted class, or None for regression.
         label: the true class or value, where it is known.
@@ -132,6 +133,8 @@ class Facts:
     def kind(self) -> str:
         """What was predicted: ``node``, ``graph`` or ``edge``."""
         kind, _, number = self.subject.partition(" ")
+        if kind == "link" and number.replace("-", "", 1).isdecimal():
+            return "edge"
         return kind if kind in ("graph", "edge") and number.isdecimal() else "node"
 
     @property

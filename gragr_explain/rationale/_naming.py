@@ -12,6 +12,7 @@ from gragr_explain.rationale._wording import TITLES
 
 _NUMBERED = re.compile(
     r"\b(?:node|graph|edge|feature|pixel|neighbou?r)(?: id)?:? (?:number )?\d[\d.]*"
+    r"|\blink \d+-\d+"
     r"|\b(?:class|category)(?: (?:is|was))?:? \d[\d.]*",
     re.IGNORECASE,
 )

@@ -17,7 +17,7 @@ TITLES = {
 """What the paper's Appendix B calls the six psi features, in the order of eq. 15."""
 
 _LONGEST_NAME = 60
-PLAIN_NAME = re.compile(r"(?:node|graph|edge|feature|pixel) \d+")  # what the package itself gives as names
+PLAIN_NAME = re.compile(r"(?:node|graph|edge|feature|pixel) \d+|link \d+-\d+")  # what the package gives as names
 
 
 _OWN_NAME = re.compile(PLAIN_NAME.pattern, re.IGNORECASE)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch_geometric.data import Batch, Data, Dataset
 
 from gragr_explain.arguments import check_number, check_type
@@ -184,6 +185,11 @@ def _explained_graph(explanations: NodeExplanations, data: Any) -> Data:
             f"expected the graph of {num_nodes} nodes that was explained, got one of {data.x.size(0)}"
         )
     found: Data = data
+    strange = _strange_edge([edge for edges in explanations.edges for edge in edges], found)
+    if strange is not None:
+        raise InvalidGraphError(
+            f"expected the graph that was explained, got one without the edge {strange}, which supports a prediction"
+        )
     return found
 
 
@@ -200,13 +206,24 @@ def _explained_graphs(explanations: GraphExplanations, data: Any) -> dict[int, D
             check_data(graph)
         except GragrError as error:
             raise type(error)(f"graph {number}: {error}") from error
-        last = max((node for edge in edges for node in edge[:2]), default=-1)
-        if last >= graph.x.size(0):
+        strange = _strange_edge(edges, graph)
+        if strange is not None:
             raise InvalidGraphError(
-                f"expected the graphs that were explained, got graph {number} of {graph.x.size(0)} nodes, where node "
-                f"{last} supports the prediction"
+                f"expected the graphs that were explained, got graph {number} without the edge {strange}, which "
+                "supports the prediction"
             )
     return found
+
+
+def _strange_edge(edges: Sequence[tuple[int, int, float]], graph: Data) -> tuple[int, int] | None:
+    """The first of some edges that a graph has in neither direction."""
+    if not edges:
+        return None
+    ends, own = torch.tensor([edge[:2] for edge in edges]), graph.edge_index.cpu()
+    count = 1 + max(int(ends.max()), int(own.max()) if own.numel() else 0)
+    known = torch.isin(ends[:, 0] * count + ends[:, 1], torch.cat([own[0] * count + own[1], own[1] * count + own[0]]))
+    strange = (~known).nonzero()
+    return None if not strange.numel() else (int(ends[strange[0], 0]), int(ends[strange[0], 1]))
 
 
 def _check_influences(influences: Influences, explanations: NodeExplanations) -> None:

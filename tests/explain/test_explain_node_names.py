@@ -72,7 +72,8 @@ def test_a_graph_or_an_edge_keeps_its_number(graph):
         Net("multiclass_classification", "edge", "raw"), GradientContextExplainer(**names), level="edge"
     )
     text = edge(graph.x, graph.edge_index, index=0, edge_label_index=torch.tensor([[1], [4]])).rationale
-    assert text.startswith("Edge 0 is predicted")
+    assert text.startswith("Link 1-4 is predicted")
+    assert "the graph, above all" in text
     assert any(f'"{name}" (weight' in text for name in NAMES)
 
 

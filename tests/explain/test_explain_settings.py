@@ -98,7 +98,11 @@ def test_every_setting(mode, returns, level, kind, graph):
         assert bool(explanation.embedding.isfinite().all())
         assert ("prediction" in explanation) == (kind == "model")  # PyG keeps none for a phenomenon
         texts = [explanation.rationale] if chosen.numel() == 1 else explanation.rationale
-        assert [text.split(" is predicted")[0] for text in texts] == [f"{level.capitalize()} {v}" for v in chosen]
+        links = arguments.get("edge_label_index")
+        subjects = [
+            f"{level.capitalize()} {v}" if links is None else f"Link {links[0, v]}-{links[1, v]}" for v in chosen
+        ]
+        assert [text.split(" is predicted")[0] for text in texts] == subjects
         assert all(explanation[name] is value for name, value in arguments.items())
     assert some_evidence
 

@@ -101,6 +101,7 @@ def some_facts(draw):
     prediction = draw(classes)
     changes = st.builds(ChangeFact, st.integers(1, 10), st.just(prediction) | names, shares)
     numbered = st.builds("{} {}".format, st.sampled_from(("node", "graph", "edge")), st.integers(0, 999))
+    numbered |= st.builds("link {}-{}".format, st.integers(0, 999), st.integers(0, 999))
     return Facts(
         subject=draw(numbered | names),
         prediction=prediction,

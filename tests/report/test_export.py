@@ -16,7 +16,9 @@ from gragr_explain.errors import (
     GragrError,
     HistoryMismatchError,
     InvalidArgumentError,
+    InvalidGraphError,
     InvalidIndexError,
+    InvalidTypeError,
     OutputError,
 )
 from gragr_explain.files import check_writable
@@ -151,6 +153,17 @@ def test_bad_arguments_are_known_before_anything_is_written(explanations, data, 
         with pytest.raises(error) as caught:
             export(explanations, folder, data=data, **arguments)
         assert isinstance(caught.value, GragrError)
+    other = data.clone()
+    ends = next(edges for edges in explanations.edges if edges)[0][:2]
+    dropped = [data.edge_index.flip(0).eq(torch.tensor(pair).view(2, 1)).all(0) for pair in (ends, ends[::-1])]
+    other.edge_index = data.edge_index[:, ~(dropped[0] | dropped[1])]
+    for error, wrong in [
+        (InvalidGraphError, other),
+        (InvalidGraphError, make_data(edges=False)),
+        (InvalidTypeError, 3),
+    ]:
+        with pytest.raises(error):
+            export(explanations, folder, data=wrong)
     assert not folder.exists()
 
 

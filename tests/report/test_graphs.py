@@ -200,7 +200,7 @@ BAD = {
     "smaller": (
         lambda graphs: [*graphs[:3], Data(x=torch.ones(1, 4), edge_index=torch.zeros(2, 0).long()), *graphs[4:]],
         InvalidGraphError,
-        "got graph 3 of 1 nodes, where node",
+        "got graph 3 without the edge",
     ),
 }
 
