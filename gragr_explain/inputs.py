@@ -15,6 +15,7 @@ from torch_geometric.utils import is_undirected
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import (
     GragrError,
+    InvalidArgumentError,
     InvalidGraphError,
     InvalidIndexError,
     InvalidTypeError,
@@ -29,12 +30,15 @@ _WRAPPED = ("model", "_orig_mod", "module")  # where GraGR, torch.compile and Di
 
 
 def check_graph(x: Tensor, edge_index: Tensor) -> None:
-    """Check node features and edges.
+    """Check node features and edges, and that gradients can be taken of what is made of them.
 
     Raises:
+        InvalidArgumentError: In inference mode.
         InvalidTypeError: If one of them is no tensor of the right kind.
         InvalidGraphError: If a shape does not fit, a feature is NaN or infinite, or an edge has an end that is no node.
     """
+    if torch.is_inference_mode_enabled():
+        raise InvalidArgumentError("expected a call outside of torch.inference_mode(), where there are no gradients")
     if not isinstance(x, Tensor):
         raise InvalidTypeError(f"expected node features as a tensor, got {type(x).__name__}")
     if x.layout != torch.strided:
@@ -47,6 +51,23 @@ def check_graph(x: Tensor, edge_index: Tensor) -> None:
             f"expected finite node features, got NaN or infinite values in {bad.numel()} nodes, first in {int(bad[0])}"
         )
     check_edges(edge_index, x.size(0))
+
+
+def check_finite(arguments: Mapping[str, Any]) -> None:
+    """Check what a model is called with beside features and edges, by name.
+
+    Raises:
+        InvalidGraphError: If a number is NaN or infinite.
+
+    Example:
+        >>> check_finite({"edge_weight": torch.tensor([1.0, torch.nan])})
+        Traceback (most recent call last):
+        gragr_explain.errors.InvalidGraphError: expected finite edge_weight, got NaN or infinite values in row 1
+    """
+    for name, value in arguments.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
+            row = int((~value.isfinite()).reshape(len(value), -1).any(-1).nonzero()[0]) if value.dim() else 0
+            raise InvalidGraphError(f"expected finite {name}, got NaN or infinite values in row {row}")
 
 
 def check_data(data: Data) -> None:

@@ -24,7 +24,7 @@ def trained_names(model: nn.Module, data: Data) -> tuple[list[str], list[str]]:
         All of them; and of these the last layer's, which come after the hidden representation, or all where none do.
 
     Raises:
-        UnsupportedModelError: If there are none.
+        UnsupportedModelError: If there are none, or they are in half precision.
     """
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     with torch.enable_grad():
@@ -34,6 +34,11 @@ def trained_names(model: nn.Module, data: Data) -> tuple[list[str], list[str]]:
     found = [name for name, high in zip(trainable, above, strict=True) if high]
     if not found:
         raise UnsupportedModelError("expected a model whose output depends on a parameter that requires_grad, got none")
+    if half := [name for name in found if trainable[name].dtype not in (torch.float32, torch.float64)]:
+        raise UnsupportedModelError(
+            f"expected weights in single or double precision, got {trainable[half[0]].dtype} in {half[0]!r}; ask a "
+            "copy, copy.deepcopy(model).float()"
+        )
     last = [name for name, low, high in zip(trainable, below, above, strict=True) if high and not low]
     return found, last or found
 

@@ -16,7 +16,13 @@ from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
 from gragr_explain.explain._validation import Validation
 from gragr_explain.field import GraphOperator, gradient_attention
-from gragr_explain.history import GradientHistory, hidden_representation, message_edges, warn_of_other_arguments
+from gragr_explain.history import (
+    GradientHistory,
+    full_precision,
+    hidden_representation,
+    message_edges,
+    warn_of_other_arguments,
+)
 
 _HAND_OVER = ": hand it over, as in explainer(x, edge_index, edge_weight=...), or in the graph for explain_many"
 
@@ -136,9 +142,9 @@ def _recorded_field(history: GradientHistory, x: Tensor, edge_index: Tensor) -> 
 
 def _post_hoc_field(loss: Tensor, hidden: Tensor) -> Tensor:
     if not loss.requires_grad or not hidden.requires_grad:
-        return torch.zeros_like(hidden)
+        return full_precision(torch.zeros_like(hidden))
     (gradient,) = torch.autograd.grad(loss, hidden, allow_unused=True)
-    return torch.zeros_like(hidden) if gradient is None else gradient
+    return full_precision(torch.zeros_like(hidden) if gradient is None else gradient)
 
 
 def _reasoner(model: nn.Module, gradients: GradientContext, hidden: Tensor, prediction: Tensor | None) -> Reasoner:

@@ -32,7 +32,7 @@ from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
-from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
+from gragr_explain.inputs import check_finite, check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
@@ -302,6 +302,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if isinstance(x, dict) or isinstance(edge_index, dict):
             raise InvalidTypeError("expected a homogeneous graph, got dictionaries of a heterogeneous one")
         check_graph(x, edge_index)
+        check_finite(kwargs)
         if self.explains_features and not x.is_floating_point():
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         if self.feature_names is not None and len(self.feature_names) < x[0].numel():
