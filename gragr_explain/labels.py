@@ -123,8 +123,9 @@ def class_scores(model: nn.Module, data: Data, *, least: int = 2, finite: bool =
     output, num_nodes = trial_output(model, data), data.x.size(0)
     if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < least:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        hint = "; of two classes, let it return a score each" if got in ([num_nodes], [num_nodes, 1]) else ""
         raise UnsupportedModelError(
-            f"expected a model that returns class scores of shape [{num_nodes}, num_classes], got {got}"
+            f"expected a model that returns class scores of shape [{num_nodes}, num_classes], got {got}{hint}"
         )
     if finite and not bool(output.isfinite().all()):
         raise UnsupportedModelError("expected a model that returns finite scores, got NaN or infinite ones")

@@ -23,7 +23,7 @@ from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
-from gragr_explain.labels import classes_of, validation_classes
+from gragr_explain.labels import classes_of, mask_of, validation_classes
 
 WEIGHT_SNAPSHOTS = 8
 
@@ -60,9 +60,11 @@ class GradientRecorder:
         UnsupportedModelError: If the model has no message-passing layer; from a forward pass while recording, if it
             does not return one tensor, or has no such ``layer``.
         InvalidArgumentError: If ``self_field_every`` is not positive, or a step of ``snapshots`` negative.
-        InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`, or a number none.
+        InvalidTypeError: If ``data`` is no :class:`~torch_geometric.data.Data`, or a number none; when it starts, if a
+            ``val_mask`` is no boolean tensor.
         HistoryMismatchError: From a forward pass of the model while recording, if it is given another graph.
-        InvalidGraphError: Likewise, if labels or training mask do not fit the model's outputs.
+        InvalidGraphError: Likewise, if labels or training mask do not fit the model's outputs; when it starts, if a
+            ``val_mask`` does not fit the graph, for example because it holds many splits.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -123,6 +125,7 @@ class GradientRecorder:
         if not self._started:
             self._thin_weights()  # where an earlier recording ended is not the end any more
             if self._data is not None and self._data.x is not None and self._data.edge_index is not None:
+                mask_of(self._data, "val_mask")
                 self.history.graph_digest = graph_digest(self._data.x, self._data.edge_index)
                 self.history.validation = validation_classes(self._data)
             self._running.enter_context(tap(self.model, self._on_forward))

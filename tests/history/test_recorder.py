@@ -228,6 +228,11 @@ MISFITS = {
         InvalidGraphError,
         r"train_mask of shape \[24\], got \[24, 10\]",
     ),
+    "several splits to validate on": (
+        lambda data: (make_model("GCN"), {"data": data.update({"val_mask": torch.ones(24, 10).bool()})}),
+        InvalidGraphError,
+        r"val_mask of shape \[24\], got \[24, 10\], choose one of its splits",
+    ),
 }
 
 
