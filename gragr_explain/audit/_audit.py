@@ -20,11 +20,11 @@ from gragr_explain.audit._predictions import PredictionExamples, validation_node
 from gragr_explain.audit._result import Audit
 from gragr_explain.audit._retraining import Retraining
 from gragr_explain.audit._run import read_run
-from gragr_explain.audit._table import doubts_table
+from gragr_explain.audit._table import doubts_table, suggest
 from gragr_explain.audit._votes import neighbour_labels
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import find_history, message_edges
-from gragr_explain.modes import evaluating
+from gragr_explain.modes import evaluating, uncompiled
 
 
 def audit(
@@ -92,7 +92,7 @@ def audit(
     graph = GraphOperator(message_edges(trained, data.edge_index), data.x.size(0))
     retraining = Retraining(trained, data, history, epochs or history.num_steps, lr, weight_decay)
     many = 2 * FOLDS + count_plantings(int(known.sum()))
-    with evaluating(trained):
+    with evaluating(trained), uncompiled():
         own = read_run(trained, history, data, graph)
         with tqdm(total=many, desc="training again", disable=not progress) as bar:
             outside, examples = _hold_out(retraining, graph, num_classes, seed, bar)
@@ -104,7 +104,8 @@ def audit(
     label = torch.where(known, data.y, own.prediction)
     about = evidence(own, outside, label)[known].cpu().numpy()
     labels, share = doubt_labels(planted)
-    probability = labels.probability(about, share)
+    alone = (data.y[known].bincount()[data.y[known]] == 1).cpu().numpy()
+    probability = np.where(alone, np.nan, labels.probability(about, share))
     suspect = np.zeros(known.numel(), dtype=bool)
     suspect[known.cpu().numpy()] = probability > 0.5
     examples.add(own, validation_nodes(data, num_classes), data.y)
@@ -112,10 +113,17 @@ def audit(
     rest = examples.evidence(own)[~known].cpu().numpy()
 
     facts = Facts(own, outside, graph, data.y, known, names, label)
+    of_predictions = facts.of_predictions()
     return Audit(
-        labels=doubts_table(facts, labels, about, known, share),
-        predictions=doubts_table(facts.of_predictions(), predictions, rest, ~known),
-        noise_rate=float(probability.mean()),
+        labels=doubts_table(facts, labels.contributions(about), probability, suggest(facts, labels), known, alone),
+        predictions=doubts_table(
+            of_predictions,
+            predictions.contributions(rest),
+            predictions.probability(rest),
+            suggest(of_predictions, predictions),
+            ~known,
+        ),
+        noise_rate=float(np.nanmean(probability)),
         num_trainings=many,
     )
 
@@ -125,7 +133,7 @@ def _hold_out(
 ) -> tuple[Outside, PredictionExamples]:
     """Train without each part of the labels, without edges and with them."""
     data = retraining.data
-    parts = split(data.train_mask, seed)
+    parts = split(data.train_mask, data.y, seed)
     bare, held_out = (HeldOut(data.train_mask, num_classes) for _ in range(2))
     for part, model, graph_seen in train_folds(retraining, parts, seed, edges=False):
         bare.add(part, model, graph_seen)

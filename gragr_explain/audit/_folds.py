@@ -16,11 +16,20 @@ from gragr_explain.training import GraGR
 FOLDS = 5
 
 
-def split(known: Tensor, seed: int) -> list[Tensor]:
-    """The nodes with known labels in five parts of about the same size, drawn by a seed."""
+def split(known: Tensor, y: Tensor, seed: int) -> list[Tensor]:
+    """The nodes with known labels in five parts of about the same size, drawn by a seed.
+
+    No part has all nodes of a class, unless that has only one: a model that saw none of a class cannot speak for it.
+    Where that would happen by chance, the nodes are dealt out class by class.
+    """
     index = known.nonzero().view(-1)
-    order = torch.randperm(index.numel(), generator=torch.Generator().manual_seed(seed))
-    return [index[order[fold::FOLDS].to(index.device)] for fold in range(FOLDS)]
+    order = torch.randperm(index.numel(), generator=torch.Generator().manual_seed(seed)).to(index.device)
+    parts = [index[order[fold::FOLDS]] for fold in range(FOLDS)]
+    count = y[index].bincount()
+    if any(bool((y[part].bincount(minlength=len(count)) == count.clamp(min=2)).any()) for part in parts):
+        order = order[y[index[order]].argsort(stable=True)]
+        parts = [index[order[fold::FOLDS]] for fold in range(FOLDS)]
+    return parts
 
 
 def train_folds(

@@ -16,7 +16,7 @@ class Audit:
     - ``node``;
     - ``label`` and ``label_name``: the class in question, the given label in ``labels`` and the model's prediction in
       ``predictions``;
-    - ``probability``: that it is wrong;
+    - ``probability``: that it is wrong; NaN for the only training label of its class, of which nothing can be said;
     - ``suggested`` and ``suggested_name``: the class for which most speaks beside it;
     - ``prediction``, ``prediction_name`` and ``confidence``: what the model predicts;
     - ``reasons``: what speaks against it in words, the strongest first, at most three; empty where nothing does.

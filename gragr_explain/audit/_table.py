@@ -12,24 +12,29 @@ from gragr_explain.audit._facts import Facts
 from gragr_explain.audit._reasoner import DoubtReasoner
 from gragr_explain.audit._reasons import reasons
 
+ONLY_LABEL = "it is the only training label of its class, so that nothing can be said of it"
+
 
 def doubts_table(
-    facts: Facts, reasoner: DoubtReasoner, evidence: np.ndarray, nodes: Tensor, prior: float | None = None
+    facts: Facts,
+    contributions: np.ndarray,
+    probability: np.ndarray,
+    suggested: Tensor,
+    nodes: Tensor,
+    alone: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """One row a node, the most doubtful first, ties by number.
 
     Args:
         facts: What is known, and which class of each node is in question.
-        reasoner: The Reasoner.
-        evidence: The evidence about the nodes, ``[num_rows, num_evidence]``.
+        contributions: What the evidence about the nodes adds to the log-odds, ``[num_rows, num_evidence]``.
+        probability: The probability that the class of each is wrong, NaN where it is not known, ``[num_rows]``.
+        suggested: The class for which most speaks beside it, ``[num_nodes]``.
         nodes: Which nodes, a mask of shape ``[num_nodes]``.
-        prior: The share of wrong ones among them, where it is not the one that the Reasoner was fitted with.
+        alone: Which of them have the only training label of their class, ``[num_rows]``.
     """
     index = nodes.nonzero().view(-1)
-    probability = reasoner.probability(evidence, prior)
-    suggested = suggest(facts, reasoner)
     order = np.lexsort((index.cpu().numpy(), -probability))
-    contributions = reasoner.contributions(evidence)
     names = np.array(facts.class_names, dtype=object)
 
     def column(value: Tensor) -> np.ndarray:
@@ -43,7 +48,12 @@ def doubts_table(
     frame["prediction"] = column(facts.run.prediction)
     frame["prediction_name"] = names[frame["prediction"]]
     frame["confidence"] = column(facts.run.confidence).astype(float)
-    found = [reasons(facts, int(index[row]), int(suggested[index[row]]), contributions[row]) for row in order]
+    found = [
+        [ONLY_LABEL]
+        if alone is not None and alone[row]
+        else reasons(facts, int(index[row]), int(suggested[index[row]]), contributions[row])
+        for row in order
+    ]
     frame["reasons"] = pd.Series(found, dtype=object, index=frame.index)
     return frame
 

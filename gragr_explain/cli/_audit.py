@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,9 +80,13 @@ def _table(rows: pd.DataFrame, given: str) -> Table:
         table.add_column(name, justify="right" if name in ("node", "wrong") else "left", no_wrap=name != "because")
     for row in rows.itertuples():
         table.add_row(
-            str(row.node), f"{row.probability:.0%}", row.label_name, row.suggested_name, "; ".join(row.reasons)
+            str(row.node), _percent(row.probability), row.label_name, row.suggested_name, "; ".join(row.reasons)
         )
     return table
+
+
+def _percent(probability: float) -> str:
+    return "?" if isnan(probability) else f"{probability:.0%}"
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
