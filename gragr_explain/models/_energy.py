@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.arguments import check_number, check_type
-from gragr_explain.errors import InvalidGraphError
+from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.models._mixing import check_symmetric
 
 
@@ -44,7 +44,8 @@ def flow_energy(
     Raises:
         InvalidTypeError: If one of them is no tensor.
         InvalidGraphError: If fields are of different shapes, or not finite.
-        InvalidArgumentError: If a mixing is not symmetric or does not fit the channels.
+        InvalidArgumentError: If a mixing is not symmetric or does not fit the channels, or there is a ``beta`` but no
+            source.
 
     Example:
         >>> from gragr_explain.field import normalized_neighbour_sum
@@ -63,6 +64,8 @@ def flow_energy(
     if not all(bool(part.isfinite().all()) for part in (field, around, source) if part is not None):
         raise InvalidGraphError("expected finite representations, got NaN or infinite values")
     check_number("beta", beta, within="(-inf, inf)")
+    if beta and source is None:
+        raise InvalidArgumentError(f"expected a source for beta={beta}, got none")
     check_symmetric(w, field.size(1))
     energy = -torch.sum(field * (around @ w)) / 2
     if omega is not None:

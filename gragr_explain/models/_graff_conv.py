@@ -119,7 +119,7 @@ class GRAFFConv(MessagePassing):
             _check_directions(edge_index, x.shape[self.node_dim])
         if self.act is not None:
             around = self._around(x @ self.mixing(), edge_index, edge_weight)
-            direction = around.sub_(x * self.mixing.external())
+            direction = around - x * self.mixing.external()
             if self.beta:
                 direction.add_(x_0, alpha=self.beta)
             return torch.add(x, self.act(direction), alpha=self.step_size)
@@ -140,8 +140,10 @@ class GRAFFConv(MessagePassing):
             raise InvalidArgumentError(f"expected aggr='add' for an energy to exist, got {self.aggr!r}")
         self._check(x, x_0, edge_index, edge_weight)
         _check_directions(edge_index, x.shape[self.node_dim], "")
-        if edge_weight is not None and isinstance(edge_index, Tensor):
-            check_undirected(edge_index, x.shape[self.node_dim], edge_weight)
+        edges, own_weight = _listed(edge_index)
+        weight = edge_weight if own_weight is None else own_weight
+        if weight is not None:
+            check_undirected(edges, x.shape[self.node_dim], weight)
         around = self._around(x, edge_index, edge_weight)
         return flow_energy(x, around, self.mixing(), self.mixing.external(), beta=self.beta, source=x_0)
 
@@ -223,7 +225,14 @@ def _check_directions(edge_index: Adj, num_nodes: int, otherwise: str = _OTHERWI
     keeps = isinstance(edge_index, Tensor) and not edge_index.is_inference()
     if keeps and _UNDIRECTED.get(edge_index) == edge_index._version:
         return
-    is_list = isinstance(edge_index, Tensor) and edge_index.layout == torch.strided
-    check_undirected(edge_index if is_list else to_edge_index(edge_index)[0], num_nodes, otherwise=otherwise)
+    check_undirected(_listed(edge_index)[0], num_nodes, otherwise=otherwise)
     if keeps:
         _UNDIRECTED[edge_index] = edge_index._version
+
+
+def _listed(edge_index: Adj) -> tuple[Tensor, OptTensor]:
+    """The edges, ``[2, num_edges]``, and their weights where a matrix has them, ``[num_edges]``."""
+    if isinstance(edge_index, Tensor) and edge_index.layout == torch.strided:
+        return edge_index, None
+    edges, weight = to_edge_index(edge_index)
+    return edges, weight
