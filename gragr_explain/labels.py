@@ -121,6 +121,8 @@ def class_scores(model: nn.Module, data: Data, *, least: int = 2, finite: bool =
         InvalidGraphError: If the model cannot take the graph's features.
     """
     output, num_nodes = trial_output(model, data), data.x.size(0)
+    if least == 1 and isinstance(output, Tensor) and output.shape == (num_nodes,):
+        output = output.unsqueeze(-1)
     if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < least:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         hint = "; of two classes, let it return a score each" if got in ([num_nodes], [num_nodes, 1]) else ""

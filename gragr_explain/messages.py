@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing, RGCNConv
 
 from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
 from gragr_explain.history import message_passing_layers
+from gragr_explain.modes import uncompiled
 
 
 def maskable_layers(model: nn.Module) -> list[MessagePassing]:
@@ -70,13 +71,13 @@ def edge_mask_applied(
     def multiply(layer: MessagePassing, _inputs: tuple[Any, ...], messages: Tensor) -> Tensor:
         shape = [1] * messages.dim()
         shape[layer.node_dim] = -1
-        return messages * factors[layer].view(shape)
+        factor = factors[layer].view(shape)
+        return messages * (factor.to(messages.dtype) if messages.is_floating_point() else factor)
 
     handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
     handles += [layer.register_message_forward_hook(multiply) for layer in masked]
-    eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
-        with eager:
+        with uncompiled():
             yield parts
         if silent := [layer for layer in masked if getattr(layer, "cached", False) and layer not in factors]:
             raise UnsupportedModelError(

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def uncompiled() -> AbstractContextManager[None]:
+    """Run compiled models and layers as they were written: compiled ones skip hooks, and give a derivative but once."""
+    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model in what ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` makes of it.
+
+    Example:
+        >>> model = nn.Linear(1, 1)
+        >>> unwrapped(nn.DataParallel(model)) is unwrapped(torch.compile(model)) is model
+        True
+    """
+    inner = getattr(model, "_orig_mod", None)
+    if isinstance(inner, nn.Module):
+        return unwrapped(inner)
+    return unwrapped(model.module) if isinstance(model, nn.DataParallel | DistributedDataParallel) else model
 
 
 @contextmanager

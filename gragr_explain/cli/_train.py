@@ -81,5 +81,7 @@ def train(
         how = "without the edges" if open_by == 1 else f"with {1 - open_by:.0%} of what the edges say"
         console.print(f"neighbours oppose each other here: the model does {how} (its conflict pathway is open)")
     save_checkpoint(trained, out, dataset=loaded.name, split=split)
+    for stale in ("edit.html", "edit.json"):  # of the model that was there
+        (out / stale).unlink(missing_ok=True)
     console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)

@@ -21,7 +21,7 @@ from gragr_explain.context._influence_input import (
 from gragr_explain.context._jacobian import Jacobian, trained_names
 from gragr_explain.inputs import check_data, check_index
 from gragr_explain.labels import training_nodes
-from gragr_explain.modes import evaluating
+from gragr_explain.modes import evaluating, uncompiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class TrainedOn:
     def __init__(self, model: nn.Module, data: Data, *, curvature: bool = True) -> None:
         check_data(data)
         states = recorded_states(model, data, required=not curvature)
-        with evaluating(model):
+        with evaluating(model), uncompiled():
             self._log_probs = current_log_probs(model, data)
             self._train = training_nodes(data, self._log_probs.size(1))
             self._label = data.y[self._train]

@@ -71,7 +71,7 @@ class Jacobian:
             parts = self._own.split([value.numel() for value in own])
             taken = {name: part.view_as(value) for name, part, value in zip(names, parts, own, strict=True)}
             output = call_with(model, {**weights, **taken}, data.x, data.edge_index, **arguments)
-            self._output = class_log_probs(output)
+            self._output = class_log_probs(output).to(self._own.dtype)
             self._cotangent = torch.zeros_like(self._output, requires_grad=True)
             (self._pulled,) = torch.autograd.grad(self._output, self._own, self._cotangent, create_graph=True)
         self.log_probs = self._output.detach()

@@ -42,7 +42,8 @@ def read_file(path: Path, split: int) -> GraphDataset:
             got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
             raise DatasetError(f"expected {name} in '{path}' as a boolean tensor of shape {list(y.shape)}, got {got}")
     optional = {name: entries[name] for name in _OPTIONAL if entries.get(name) is not None}
-    data = Data(x=entries["x"], edge_index=entries["edge_index"], y=y.long(), **optional)
+    optional = {name: _single(value) for name, value in optional.items()}
+    data = Data(x=_single(entries["x"]), edge_index=entries["edge_index"], y=y.long(), **optional)
     data.update(masks or draw_split(data.y, split))
     class_names = _names(path, entries, "class_names", int(y.max()) + 1)
     return GraphDataset(
@@ -51,6 +52,12 @@ def read_file(path: Path, split: int) -> GraphDataset:
         class_names=class_names or number_classes(y),
         feature_names=_names(path, entries, "feature_names", data.num_features),
     )
+
+
+def _single(value: Any) -> Any:
+    """Numbers as the weights of a model are: in single precision, whatever they were saved as."""
+    is_number = isinstance(value, Tensor) and not value.is_complex() and value.layout == torch.strided
+    return value.float() if is_number else value
 
 
 def _read(path: Path) -> Mapping[str, Any]:

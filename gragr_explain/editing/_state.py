@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gragr_explain.arguments import check_type
 from gragr_explain.history import find_history
-from gragr_explain.modes import evaluating
+from gragr_explain.modes import evaluating, uncompiled
 
 
 class ModelState:
@@ -57,7 +57,7 @@ def whole_or_nothing(model: nn.Module) -> Iterator[ModelState]:
     check_type("model", model, nn.Module)
     state = ModelState(model)
     try:
-        with evaluating(model):
+        with evaluating(model), uncompiled():
             yield state
     except BaseException:
         state.restore()

@@ -25,15 +25,17 @@ class Change(NamedTuple):
 
 
 @torch.no_grad()
-def changes(trials: UnionTrials, mask: Tensor, prediction: Tensor) -> list[Change | None]:
+def changes(trials: UnionTrials, mask: Tensor, edge_index: Tensor, prediction: Tensor) -> list[Change | None]:
     """Take the strongest edges of predictions away until other classes are predicted.
 
-    The 1, 2, 3, 5 and 10 strongest are tried, all numbers and all predictions in one pass. An edge is taken away as by
-    PyG's edge masks: its message is gone, while the degrees that some layers divide by stay as they are.
+    The 1, 2, 3, 5 and 10 strongest are tried, all numbers and all predictions in one pass. Self-loops, which connect
+    nothing, are left where they are. An edge is taken away as by PyG's edge masks: its message is gone, while the
+    degrees that some layers divide by stay as they are.
 
     Args:
         trials: The predictions.
         mask: The mask of their edges, ``[num_edges]``; of equal edges, the first is the stronger.
+        edge_index: The nodes of the graph that their edges lie between, ``[2, num_edges]``.
         prediction: What the model predicts, ``[num_parts]``.
 
     Returns:
@@ -41,6 +43,7 @@ def changes(trials: UnionTrials, mask: Tensor, prediction: Tensor) -> list[Chang
         for regression, where no edge weighs anything, and where the mask is of another class than the predicted one.
     """
     part, num_parts = trials.edge_part, trials.num_parts
+    mask = torch.where(edge_index[0] == edge_index[1], 0, mask)
     support = torch.bincount(part[mask > 0], minlength=num_parts)
     if trials.config.mode == ModelMode.regression or not bool(support.any()):
         return [None] * num_parts

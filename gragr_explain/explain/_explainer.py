@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -107,9 +108,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
     - ``embedding``, the Reasoner's embeddings (eq. 16), ``[num_nodes, embedding_channels]``;
     - ``edge_evidence`` and ``node_evidence``, the signed evidence from which the masks are made;
     - ``change``, what is predicted without the edges that support the output most, a
-      :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges without which it
-      is another class or, where it never is, the most. ``None`` for regression, for several outputs, and where no
-      edge supports the output;
+      :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges, self-loops left
+      aside, without which it is another class or, where it never is, the most. ``None`` for regression, for several
+      outputs, and where no edge supports the output;
     - ``influences``, which training nodes caused the prediction (:func:`gragr_explain.context.influences`), where
       ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
     - ``reliability``, how far the prediction can be relied on, a :class:`~gragr_explain.rationale.Reliability`: where
@@ -283,7 +284,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if self.train_data is not None:
             check_same_graph(self.train_data, x, edge_index)
             explanation["influences"] = self._influences(model, self.train_data, target, chosen)
-        facts = self._facts(chosen, target, shared, found, change)
+        alone = partial(self._evidence, model, Inputs(x, edge_index, kwargs), target=target, shared=shared)
+        facts = self._facts(chosen, target, shared, found, change, kwargs.get("batch"), alone)
         reliability = [judge(each) for each in facts]
         explanation["reliability"] = reliability[0] if len(reliability) == 1 else reliability
         written = self.writer(facts)
@@ -385,7 +387,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         trials = self.trials(model, part.union, explained, at_once)
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
-        changed = changes(trials, support, shared.prediction[part.ego.node[part.ego.centre]])
+        between = inputs.edge_index[:, part.ego.edge]
+        changed = changes(trials, support, between, shared.prediction[part.ego.node[part.ego.centre]])
         return FoundInParts(edges, mask, support, changed, part, features)
 
     def trials(self, model: nn.Module, union: Union, target: Tensor, at_once: int | None) -> UnionTrials:
@@ -445,15 +448,11 @@ class GradientContextExplainer(ExplainerAlgorithm):
     ) -> FoundInGraph:
         """The evidence for some outputs, added up, on the whole graph."""
         wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
-        targets = targets_of(target, wanted, shared.output.size(0))
-        edges, features = input_gradients(
-            model, lambda output: self._support(output[wanted], targets).sum(), x, edge_index, **kwargs
-        )
-        factor = self._factor(shared)
-        edges = edges if factor is None else edges * factor
+        targets, factor = targets_of(target, wanted, shared.output.size(0)), self._factor(shared)
+        edges, features = self._evidence(model, Inputs(x, edge_index, kwargs), wanted, target=target, shared=shared)
         if wanted.numel() != 1:
             mask = use_mask(edges.abs(), shared.messages) if self.evidence == "uses" else support_mask(edges)
-            return FoundInGraph(edges, mask, self.supporting(mask, edges), [None] * wanted.numel(), features * x)
+            return FoundInGraph(edges, mask, self.supporting(mask, edges), [None] * wanted.numel(), features)
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
         union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
@@ -465,8 +464,23 @@ class GradientContextExplainer(ExplainerAlgorithm):
         trials = self.trials(model, union, targets, at_once)
         mask = self.edge_mask(trials, edges, factor)
         support = self.supporting(mask, edges)
-        changed = changes(trials, support, shared.prediction[wanted])
-        return FoundInGraph(edges, mask, support, changed, features * x)
+        changed = changes(trials, support, edge_index, shared.prediction[wanted])
+        return FoundInGraph(edges, mask, support, changed, features)
+
+    def _evidence(
+        self, model: nn.Module, inputs: Inputs, wanted: Tensor, *, target: Tensor, shared: ModelContext
+    ) -> tuple[Tensor, Tensor]:
+        """The signed evidence of edges, ``[num_edges]``, and of the features of nodes, for the sum of some outputs."""
+        targets = targets_of(target, wanted, shared.output.size(0))
+        edges, features = input_gradients(
+            model,
+            lambda output: self._support(output[wanted], targets).sum(),
+            inputs.x,
+            inputs.edge_index,
+            **inputs.arguments,
+        )
+        factor = self._factor(shared)
+        return edges if factor is None else edges * factor, features * inputs.x
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)
@@ -484,20 +498,44 @@ class GradientContextExplainer(ExplainerAlgorithm):
         shared: ModelContext,
         found: FoundInGraph,
         change: ChangeFact | None,
+        batch: Tensor | None,
+        alone: Callable[[Tensor], tuple[Tensor, Tensor]],
     ) -> list[Facts]:
-        """What rationales may state of some outputs."""
+        """What rationales may state of some outputs.
+
+        Args:
+            chosen: Which outputs; all of them if ``None``.
+            target: The targets of all of the model's outputs.
+            shared: The model on its graph.
+            found: What speaks for them, added up.
+            change: What is predicted without what supports a single output most.
+            batch: Which graph each node belongs to, where the outputs are those of several graphs.
+            alone: Finds the evidence for one output, ``[1]``.
+        """
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
-        own = len(outputs) == 1 or level != ModelTaskLevel.node
-        # of a mask that several nodes share, only what arrives at a node surely speaks for it
         arriving = torch.argsort(shared.messages[1], stable=True)
         ends = torch.bincount(shared.messages[1], minlength=found.features.size(0)).cumsum(0).tolist()
+
+        def own(output: int) -> tuple[Tensor, Tensor, Tensor]:
+            """The mask of one output, the messages that it is of, and the evidence of its features."""
+            if len(outputs) == 1:
+                return found.support, shared.messages, found.features.sum(0)
+            if level == ModelTaskLevel.node:  # of a mask that several nodes share, what arrives at a node is its own
+                near = arriving[ends[output - 1] if output else 0 : ends[output]]
+                return found.support[near], shared.messages[:, near], found.features[output]
+            if level == ModelTaskLevel.graph and batch is not None:
+                nodes = batch == output
+                inside = nodes[shared.messages[1]]
+                return found.support[inside], shared.messages[:, inside], found.features[nodes].sum(0)
+            evidence, of_features = alone(shared.messages.new_tensor([output]))
+            return support_mask(evidence), shared.messages, of_features.sum(0)
+
         edges, features = [], []
         for output in outputs:
-            near = slice(None) if own else arriving[ends[output - 1] if output else 0 : ends[output]]
-            evidence = found.features.sum(0) if own else found.features[output]
-            edges.append(top_edges(found.support[near], shared.messages[:, near], 10))
+            mask, messages, evidence = own(output)
+            edges.append(top_edges(mask, messages, 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
         known = classes_of(target, target.numel()) if phenomenon and shared.confidence is not None else None
         labels = None if known is None else known[list(outputs)].tolist()

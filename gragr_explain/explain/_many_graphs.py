@@ -195,7 +195,7 @@ class _Job:
         target = self.explainer.get_target(output) if target is None else target
         trials = algorithm.trials(self.explainer.model, union, target, at_once)
         mask = algorithm.supporting(algorithm.edge_mask(trials, evidence, None), evidence)
-        found = measure_changes(trials, mask, predictions(output, self.explainer.model_config))
+        found = measure_changes(trials, mask, union.edge_index, predictions(output, self.explainer.model_config))
         return mask, [change_fact(change, algorithm.names) for change in found]
 
     def _labels(self, graphs: list[Data]) -> Tensor | None:
@@ -230,6 +230,11 @@ def _union(graphs: list[Data], names: tuple[str, ...], takes_batch: bool) -> Uni
         [Data(x=graph.x, edge_index=graph.edge_index, **{name: graph[name] for name in names}) for graph in graphs]
     )
     arguments = {name: batch[name] for name in names}
+    row_part = {
+        name: torch.arange(len(graphs)).repeat_interleave(batch._slice_dict[name].diff()).to(batch.x.device)
+        for name in names
+        if not (batch.is_node_attr(name) or batch.is_edge_attr(name))
+    }
     return Union(
         x=batch.x,
         edge_index=batch.edge_index,
@@ -238,6 +243,7 @@ def _union(graphs: list[Data], names: tuple[str, ...], takes_batch: bool) -> Uni
         num_outputs=len(graphs),
         node_part=batch.batch,
         edge_part=batch.batch[batch.edge_index[0]],
+        row_part=row_part,
     )
 
 

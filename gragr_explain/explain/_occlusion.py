@@ -21,6 +21,7 @@ from gragr_explain.explain._copies import (
     largest_number,
     listening,
     messages_of_a_copy,
+    rounding_unit,
     with_batch,
 )
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
@@ -221,4 +222,4 @@ def _first_calls(model: nn.Module, order: list[MessagePassing], level: str) -> T
 
 
 def _rounding(output: Tensor) -> float:
-    return _ROUNDING * torch.finfo(output.dtype).eps * largest_number(output)
+    return _ROUNDING * rounding_unit(output.dtype) * largest_number(output)

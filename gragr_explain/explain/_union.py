@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain.errors import UnsupportedModelError
-from gragr_explain.explain._copies import Calls, Computation
+from gragr_explain.explain._copies import Calls, Computation, rounding_unit
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._objective import support
@@ -30,10 +30,13 @@ class Union(Computation):
     Attributes:
         node_part: Which part each node belongs to, ``[num_nodes]``.
         edge_part: Which part each edge belongs to, ``[num_edges]``.
+        row_part: Which part each row of an argument belongs to, by name, where parts have rows of their own that are
+            not those of their nodes or edges.
     """
 
     node_part: Tensor
     edge_part: Tensor
+    row_part: Mapping[str, Tensor] = field(default_factory=dict, kw_only=True)
 
     @property
     def num_parts(self) -> int:
@@ -48,9 +51,14 @@ class Union(Computation):
         place, edge_place = (torch.where(mask, mask.cumsum(0) - 1, -1) for mask in (nodes, edges))
         tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
         data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
-        arguments = dict(self.arguments)
+        arguments, row_part = dict(self.arguments), dict(self.row_part)
         for name, value in tensors.items():
-            if data.is_edge_attr(name):
+            if name in row_part:
+                rows = kept[row_part[name]]
+                found = value.index_select(data.__cat_dim__(name, value), rows.nonzero().view(-1))
+                arguments[name] = place[found] if data.__inc__(name, value) else found  # the numbers of nodes
+                row_part[name] = number[row_part[name][rows]]
+            elif data.is_edge_attr(name):
                 arguments[name] = value.index_select(data.__cat_dim__(name, value), edges.nonzero().view(-1))
             elif data.is_node_attr(name):
                 arguments[name] = number[value[nodes]] if name == "batch" else value[nodes]
@@ -63,6 +71,7 @@ class Union(Computation):
             num_outputs=int(nodes.sum()) if of_nodes else parts.numel(),
             node_part=number[self.node_part[nodes]],
             edge_part=number[self.edge_part[edges]],
+            row_part=row_part,
             trimmed={passed: each.only(place, edge_place) for passed, each in self.trimmed.items()},
         )
 
@@ -152,7 +161,7 @@ def layer_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
-    """How far two outputs are apart, in units in the last place of the largest number that is expected.
+    """How far two outputs are apart, in :func:`rounding_unit` of the largest number that is expected.
 
     Args:
         found: One output.
@@ -167,5 +176,5 @@ def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
     if expected.numel() == 0:
         return 0.0
     largest = max(float(expected.abs().max()), typical) or 1.0
-    apart = float((found - expected).abs().max()) / (largest * torch.finfo(expected.dtype).eps)
+    apart = float((found - expected).abs().max()) / (largest * rounding_unit(expected.dtype))
     return math.inf if math.isnan(apart) else apart

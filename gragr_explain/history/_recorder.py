@@ -24,6 +24,7 @@ from gragr_explain.history._predictions import class_log_probs, margins, self_la
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
 from gragr_explain.labels import classes_of, mask_of, validation_classes
+from gragr_explain.modes import unwrapped
 
 WEIGHT_SNAPSHOTS = 8
 
@@ -42,7 +43,7 @@ class GradientRecorder:
     and what a step weighs in the means, but no direction.
 
     Args:
-        model: The model to record.
+        model: The model to record; of one that ``torch.compile`` or ``DataParallel`` has wrapped, the model inside.
         data: The graph it is trained on. Where given, the self field uses the true labels of the training nodes
             (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, the labels of
             the validation nodes (``data.val_mask``) are kept for explanations to judge the model by, and the history
@@ -100,7 +101,7 @@ class GradientRecorder:
             check_number("a step of snapshots", step, whole=True, least=0)
         if not (data is None or isinstance(data, Data)):
             raise InvalidTypeError(f"expected a torch_geometric.data.Data or None, got {type(data).__name__}")
-        self.model = model
+        self.model = unwrapped(model)
         self.layer = layer
         self.self_field_every = self_field_every
         self.snapshots = frozenset(snapshots)

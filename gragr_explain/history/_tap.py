@@ -175,6 +175,7 @@ class Hook:
     def __init__(self, act: Callable[..., Any] | None = None) -> None:
         self._act = act
 
+    @torch.compiler.disable
     def __call__(self, *args: Any) -> Any:
         return None if self._act is None else self._act(*args)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from gragr_explain.errors import HistoryError
-from gragr_explain.history._history import ATTRIBUTE, find_history
+from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history
 
 
 def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]]:
@@ -41,20 +42,33 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
             "expected a model whose training was recorded, got one without a gradient history; train it with "
             "GraGR(model).fit(data), or in a `with GradientRecorder(model, data):`"
         )
-    path, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
+    path = _holder(model, history)
     inside, beside = _prefix(path), _prefix(path.rpartition(".")[0])
     current = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     first = {id(value): name for name, value in reversed(current.items())}
-    own = {name: value for name, value in holder.state_dict().items() if isinstance(value, Tensor)}
     for step, weights in sorted(history.weights.items()):
-        if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
-            raise HistoryError(
-                f"expected a history of this {type(holder).__name__}, got weights of step {step} that do not fit it"
-            )
         around = {f"{beside}{name}": value for name, value in history.around.get(step, {}).items() if path}
         state = around | {f"{inside}{name}": value for name, value in weights.items()}
-        known = {name: value.to(current[name].device) for name, value in state.items() if name in current}
+        known = {name: value.to(current[name]) for name, value in state.items() if name in current}
         yield step, {first[id(current[name])]: value for name, value in known.items()}
+
+
+def _holder(model: nn.Module, history: GradientHistory) -> str:
+    """Where in a model the weights of its history belong: where that is attached, or inside."""
+    at, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
+    for path, module in holder.named_modules(prefix=at):
+        own = _shapes(module.state_dict())
+        if all(_shapes(weights) == own for weights in history.weights.values()):
+            return path
+    own = _shapes(holder.state_dict())
+    step = next(step for step, weights in sorted(history.weights.items()) if _shapes(weights) != own)
+    raise HistoryError(
+        f"expected a history of this {type(holder).__name__}, got weights of step {step} that do not fit it"
+    )
+
+
+def _shapes(weights: Mapping[str, Any]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items() if isinstance(value, Tensor)}
 
 
 def call_with(model: nn.Module, weights: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:

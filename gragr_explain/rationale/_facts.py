@@ -56,7 +56,7 @@ class ChangeFact:
     """What the model predicts without the connections that support a prediction most, measured by running it.
 
     Attributes:
-        removed: how many of the strongest supporting connections (edges) were taken away, at least 1.
+        removed: how many of the strongest supporting connections (edges between two nodes) were taken away, at least 1.
         prediction: the class that the model then predicts.
         confidence: the probability of that class.
     """

@@ -164,7 +164,7 @@ def _graph(node: int, edges: Sequence[Edge], removed: int) -> dict[str, Any]:
         "nodes": layout.nodes,
         "at": [round(1000 * part) for position in layout.positions for part in position],
         "edges": [[source, target, rounded(weight)] for source, target, weight in layout.edges],
-        "key": sum(source != target for source, target, _ in edges[:removed]),
+        "key": min(removed, sum(source != target for source, target, _ in edges)),
     }
 
 

@@ -50,7 +50,7 @@ def check_same(explainer, data: Data, found: NodeExplanations, *, kind: str = "m
         assert all(0 < weight <= 1 for _, _, weight in found.edges[row])
         if data.x.is_floating_point():
             common = one.node_evidence.view(data.x.shape).sum(0).clamp(min=0)
-            common = common / max(float(common.max()), 1e-30)
+            common = common / (float(common.max()) or 1.0)
             features = torch.zeros_like(common)
             for column, weight in found.features[row]:
                 features[column] = weight

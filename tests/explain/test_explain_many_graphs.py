@@ -74,7 +74,7 @@ def check_same(explainer, graphs, found: GraphExplanations, *, kind: str = "mode
         assert_same_edges(found.edges[row], supporting(explainer, one), messages, 1e-5, number)
         if graph.x.is_floating_point():
             common = one.node_evidence.view(graph.x.shape).sum(0).clamp(min=0)
-            common = common / max(float(common.max()), 1e-30)
+            common = common / (float(common.max()) or 1.0)
             features = torch.zeros_like(common)
             for column, weight in found.features[row]:
                 features[column] = weight

@@ -100,7 +100,8 @@ def _drawing(graph: Data, support: Sequence[Edge], change: ChangeFact | None) ->
     weights: dict[tuple[int, int], float] = {}
     for u, v, weight in support:
         weights[u, v] = max(weight, weights.get((u, v), 0.0))
-    key = {(u, v) for u, v, _ in support[: 0 if change is None else change.removed]}
+    between = [(u, v) for u, v, _ in support if u != v]
+    key = set(between[: 0 if change is None else change.removed])
     links = []
     for u, v in inside:
         both = (v, u) in edges
