@@ -63,6 +63,18 @@ def classes_of(y: Any, count: int) -> Tensor | None:
     return y.long().clamp(min=-1)
 
 
+def values_of(y: Any, count: int) -> Tensor | None:
+    """Labels as numbers of a regression, ``[count]``, NaN for one that is not known; ``None`` where they are others.
+
+    Example:
+        >>> values_of(torch.tensor([[1.5], [torch.nan]]), 2), values_of(torch.ones(2, 3), 2)
+        (tensor([1.5000,    nan]), None)
+    """
+    if not isinstance(y, Tensor) or y.numel() != count or y.is_complex():
+        return None
+    return y.reshape(-1) if y.is_floating_point() else y.reshape(-1).float()
+
+
 def validation_classes(data: Data) -> Tensor | None:
     """The classes of a graph's validation nodes, ``[num_nodes]``, -1 for all other nodes.
 

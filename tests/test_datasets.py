@@ -179,6 +179,17 @@ def test_a_saved_data_file(tmp_path):
     assert load_dataset(dataset.name).data.num_nodes == 10
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.bool])
+def test_numbers_of_any_type_are_read_as_those_of_models(tmp_path, dtype):
+    graph = small_graph(edge_weight=torch.rand(4, dtype=torch.float64))
+    graph.x = (10 * graph.x).to(dtype)
+    torch.save(graph, tmp_path / "graph.pt")
+    data = load_dataset(tmp_path / "graph.pt").data
+    assert data.x.dtype == data.edge_weight.dtype == torch.float32
+    torch.testing.assert_close(data.x, graph.x.float())
+    assert data.y.dtype == torch.int64
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_file_of_tensors_without_masks_gets_them_drawn(tmp_path, suffix):
     path = tmp_path / f"graph{suffix}"

@@ -24,7 +24,7 @@ from gragr_explain.audit._table import doubts_table, suggest
 from gragr_explain.audit._votes import neighbour_labels
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import find_history, message_edges
-from gragr_explain.modes import evaluating, uncompiled
+from gragr_explain.modes import evaluating, uncompiled, unwrapped
 
 
 def audit(
@@ -86,6 +86,7 @@ def audit(
         >>> int(found.labels["node"].iloc[0]), int(found.labels["suggested"].iloc[0])
         (7, 1)
     """
+    trained = unwrapped(trained)
     history, num_classes = check_audit(trained, data, epochs, seed)
     names = names_of(class_names, num_classes)
     known = data.train_mask

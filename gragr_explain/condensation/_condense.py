@@ -77,9 +77,12 @@ def condense(
             :func:`modality_features`. By default, all features are one.
         decouple: Whether to decouple the modalities' gradients.
         damp: Whether to damp gradient fields.
-        structure: Whether to learn edges and their weights as a function of the features, as GCond does. Without, a
-            condensed node is linked to itself alone, and stands for a node with its neighbourhood. Of every 50 epochs,
-            the first ten change the edges alone, the others the features.
+        structure: Whether to learn edges and their weights as a function of the features, as GCond does: every pair of
+            nodes has an edge, whose ``edge_weight`` is in ``(0, 1)``. A layer that takes no weights, such as SAGEConv or
+            GATConv, learns little of all of them: hand it those from 0.5 on,
+            ``data.edge_index[:, data.edge_weight >= 0.5]``. Without, a condensed node is linked to itself alone, and
+            stands for a node with its neighbourhood. Of every 50 epochs, the first ten change the edges alone, the
+            others the features.
         epochs: The number of models to match, each anew.
         seed: What the random choices follow from: on one machine, the same seed gives the same graph.
         settings: The other numbers.

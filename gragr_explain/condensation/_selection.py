@@ -20,8 +20,7 @@ def check_classes(data: Data) -> int:
 
     Raises:
         InvalidTypeError: If the training mask is no boolean tensor.
-        InvalidGraphError: If the graph has no edge, labels or mask do not fit it, or a class has no training node, or
-            there is one class only.
+        InvalidGraphError: If the graph has no edge, labels or mask do not fit it, or a class has no training node.
     """
     if data.edge_index.size(1) == 0:
         raise InvalidGraphError("expected a graph with edges, got one without: there is no structure to condense")
@@ -37,10 +36,6 @@ def check_classes(data: Data) -> int:
         raise InvalidGraphError(
             f"expected a training node of every class, got none of {shown}; put one of each into the train_mask, or "
             "renumber the labels without them (-1 for their nodes)"
-        )
-    if num_classes < 2:
-        raise InvalidGraphError(
-            "expected training labels of at least two classes, all are 0: there is nothing to learn"
         )
     return num_classes
 

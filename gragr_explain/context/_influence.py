@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.context._curvature import Curvature
 from gragr_explain.context._influence_input import (
     asked_classes,
@@ -21,7 +21,7 @@ from gragr_explain.context._influence_input import (
 from gragr_explain.context._jacobian import Jacobian, trained_names
 from gragr_explain.inputs import check_data, check_index
 from gragr_explain.labels import training_nodes
-from gragr_explain.modes import evaluating, uncompiled
+from gragr_explain.modes import evaluating, uncompiled, unwrapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +131,8 @@ class TrainedOn:
 
     def __init__(self, model: nn.Module, data: Data, *, curvature: bool = True) -> None:
         check_data(data)
+        check_type("model", model, nn.Module)
+        model = unwrapped(model)
         states = recorded_states(model, data, required=not curvature)
         with evaluating(model), uncompiled():
             self._log_probs = current_log_probs(model, data)

@@ -34,7 +34,7 @@ from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
 from gragr_explain.inputs import check_finite, check_graph, check_index, check_same_graph, forward_arguments
-from gragr_explain.labels import classes_of
+from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
 
@@ -71,7 +71,9 @@ class GradientExplanation(Explanation):
         kept = subset.nonzero().view(-1) if subset.dtype == torch.bool else subset
         config, index = getattr(self, "_model_config", None), self.get("index")
         if config is not None and config.task_level == ModelTaskLevel.node and index is not None:
-            out.index = torch.cat([(kept == node).nonzero().view(-1) for node in index.view(-1)])
+            chosen = check_index(index, self.x.size(0), kept.device)
+            assert chosen is not None
+            out.index = torch.cat([(kept == node).nonzero().view(-1) for node in chosen])
         names: Names = getattr(self, "_names", Names())
         out._names = replace(names, nodes=[names.of_node(node) for node in kept.tolist()])
         return out
@@ -337,12 +339,18 @@ class GradientContextExplainer(ExplainerAlgorithm):
     def check_class_names(self, output: Tensor) -> None:
         """Check whether each class of a model's output, ``[num_outputs, *]``, has a name, where classes have names.
 
+        A model of one output has two classes.
+
         Raises:
             InvalidArgumentError: If there are fewer.
         """
-        several = self.model_config.mode == ModelMode.multiclass_classification and output.dim() == 2
-        if self.class_names is not None and several and len(self.class_names) < output.size(1):
-            raise InvalidArgumentError(f"expected {output.size(1)} class_names, got {len(self.class_names)}")
+        mode, count = self.model_config.mode, 0
+        if mode == ModelMode.binary_classification:
+            count = 2
+        elif mode == ModelMode.multiclass_classification and output.dim() == 2:
+            count = output.size(1)
+        if self.class_names is not None and len(self.class_names) < count:
+            raise InvalidArgumentError(f"expected {count} class_names, got {len(self.class_names)}")
 
     def _influences(self, model: nn.Module, data: Data, target: Tensor, chosen: Tensor | None) -> Influences:
         """The training nodes that caused outputs."""
@@ -537,7 +545,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             mask, messages, evidence = own(output)
             edges.append(top_edges(mask, messages, 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
-        known = classes_of(target, target.numel()) if phenomenon and shared.confidence is not None else None
+        read = values_of if shared.confidence is None else classes_of
+        known = read(target, shared.output.size(0)) if phenomenon else None
         labels = None if known is None else known[list(outputs)].tolist()
         changes = [change] * len(outputs)
         return output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names, phenomenon)

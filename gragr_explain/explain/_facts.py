@@ -25,7 +25,7 @@ def output_facts(
     edges: Sequence[Sequence[Edge]],
     features: Sequence[Sequence[Feature]],
     changes: Sequence[ChangeFact | None],
-    labels: Sequence[int] | None,
+    labels: Sequence[float] | None,
     names: Names,
     explains_labels: bool = False,
 ) -> list[Facts]:
@@ -38,7 +38,7 @@ def output_facts(
         edges: For each output, the edges that support it, strongest first.
         features: For each output, the features that support it, strongest first.
         changes: For each output, what is predicted without its strongest edges.
-        labels: The true classes, where they are known; -1 for one that is not.
+        labels: The true classes, where they are known, -1 for one that is not; or numbers, NaN for one that is not.
         names: What texts call classes, features and nodes.
         explains_labels: Whether edges, features and changes are those of the labels, not of the predictions.
     """
@@ -86,7 +86,7 @@ def prediction_facts(
     neighbours: Sequence[Sequence[NeighbourFact]],
     features: Sequence[Sequence[Feature]],
     changes: Sequence[ChangeFact | None],
-    labels: Sequence[int] | None,
+    labels: Sequence[float] | None,
     names: Names,
     *,
     source: str,
@@ -104,7 +104,7 @@ def prediction_facts(
         neighbours: What is to be said of the nodes whose messages support each prediction, strongest first.
         features: The features that support each, strongest first.
         changes: What is predicted without the strongest edges of each.
-        labels: The true classes, where they are known; -1 for one that is not.
+        labels: The true classes, where they are known, -1 for one that is not; or numbers, NaN for one that is not.
         names: What texts call classes and features.
         source: Where the gradients are from.
         psi: psi of each, where it is known.
@@ -114,15 +114,15 @@ def prediction_facts(
     """
     count = len(subjects)
     others: list[str | None] = [None] * count
-    if explains_labels and labels is not None:
+    if explains_labels and labels is not None and confidence is not None:
         differs = [0 <= label != own for label, own in zip(labels, prediction.tolist(), strict=True)]
-        others = [names.of_class(label) if other else None for label, other in zip(labels, differs, strict=True)]
+        others = [names.of_class(int(label)) if other else None for label, other in zip(labels, differs, strict=True)]
     shown = [_number(row) for row in prediction] if confidence is None else map(names.of_class, prediction.tolist())
     columns = (
         subjects,
         shown,
         [None] * count if confidence is None else confidence.tolist(),
-        [None] * count if labels is None else [names.of_class(label) if label >= 0 else None for label in labels],
+        [None] * count if labels is None else [_label(label, confidence is not None, names) for label in labels],
         [()] * count if psi is None else psi,
         [None] * count if roles is None else roles,
         [source] * count,
@@ -133,6 +133,13 @@ def prediction_facts(
         [None] * count if validation is None else validation,
     )
     return [Facts(*row) for row in zip(*columns, strict=True)]
+
+
+def _label(label: float, is_class: bool, names: Names) -> str | None:
+    """What a label is called, ``None`` where it is not known: a class below 0, a number that is NaN."""
+    if is_class:
+        return names.of_class(int(label)) if label >= 0 else None
+    return None if isnan(label) else f"{label:.4g}"
 
 
 def change_fact(change: Change | None, names: Names) -> ChangeFact | None:

@@ -33,7 +33,7 @@ from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, str
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
-from gragr_explain.labels import classes_of
+from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, NeighbourFact, judge
 
@@ -84,7 +84,7 @@ def explain_graphs(
 
     output = torch.cat(outputs)
     prediction, confidence = predictions(output, explainer.model_config), confidences(output, explainer.model_config)
-    label = None if confidence is None else _labels([picked[number] for number in numbers.tolist()])
+    label = _labels([picked[number] for number in numbers.tolist()], is_class=confidence is not None)
     neighbours = [
         [NeighbourFact(f"node {node}", weight, None) for node, weight in supporting_nodes(found, None)]
         for found in edges
@@ -290,9 +290,10 @@ def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, gra
                 )
 
 
-def _labels(graphs: list[Data]) -> Tensor | None:
-    """The classes of graphs, -1 for one that has none."""
-    given = [classes_of(graph.y, 1) for graph in graphs]
+def _labels(graphs: list[Data], *, is_class: bool) -> Tensor | None:
+    """The labels of graphs: classes, -1 for a graph that has none, or the numbers of a regression, NaN for one."""
+    given = [(classes_of if is_class else values_of)(graph.y, 1) for graph in graphs]
     if all(y is None for y in given):
         return None
-    return torch.tensor([-1 if y is None else int(y) for y in given])
+    missing = -1 if is_class else torch.nan
+    return torch.tensor([missing if y is None else y.item() for y in given])

@@ -21,7 +21,7 @@ from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
-from gragr_explain.labels import classes_of
+from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, judge
 
@@ -119,5 +119,6 @@ class NodeJob:
         )
 
     def _labels(self, nodes: Tensor) -> Tensor | None:
-        known = None if self.shared.confidence is None else classes_of(self.data.y, self.inputs.x.size(0))
+        read = values_of if self.shared.confidence is None else classes_of
+        known = read(self.data.y, self.inputs.x.size(0))
         return None if known is None else known[nodes]

@@ -23,7 +23,8 @@ class Explanations:
         index: The explained nodes or graphs, ``[num_explained]``.
         prediction: What the model predicts for them: classes, or numbers for regression, ``[num_explained]``.
         confidence: The probability of each prediction, NaN for regression, ``[num_explained]``.
-        label: The true classes, -1 where unknown, ``[num_explained]``; ``None`` where there are none.
+        label: The true classes, -1 where unknown, or the true numbers of a regression, NaN where unknown,
+            ``[num_explained]``; ``None`` where there are none.
         edges: For each prediction, the edges that support it (or the label, where a phenomenon is explained): source,
             target and weight in ``(0, 1]``, strongest first. The weights of edges that were searched for, from 1 down
             to above 0.9, are their order; ``changes`` says what they do.

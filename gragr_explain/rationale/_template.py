@@ -132,6 +132,8 @@ def _learning(facts: Facts) -> list[str]:
     if facts.known_role:
         rest.append(f"its role was that of {_ROLES.get(facts.known_role, facts.known_role)}")
     unknown = [title for name, title in TITLES.items() if name not in known or (name == "role" and not facts.role)]
+    if facts.confidence is None and len(unknown) < len(TITLES):  # a regression has none
+        unknown = [title for title in unknown if title != TITLES["confidence"]]
     sentences = [f"{when}, {join_words(first)}"] if first else []
     if rest:
         sentences.append("; ".join(rest) if first else f"{when}, {'; '.join(rest)}")
@@ -140,7 +142,7 @@ def _learning(facts: Facts) -> list[str]:
         return [f"how it was learned is not known, as {why}"]
     if unknown:
         verb = "is" if len(unknown) == 1 else "are"
-        sentences[-1] += f"; its {join_words(unknown)} {verb} not known, as there are too few neighbours that learned"
+        sentences[-1] += f"; its {join_words(unknown)} {verb} not known, as too little was learned around it"
     return sentences
 
 

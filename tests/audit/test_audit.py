@@ -12,12 +12,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from audited_models import EPOCHS, assert_same, state_of, three_classes, trained
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch_geometric.nn import GCN
 
 from gragr_explain import GradientRecorder, GraGR, GraGRPlusPlus
 from gragr_explain.audit import audit
+from gragr_explain.audit._folds import split
 from gragr_explain.audit._retraining import Retraining
 
 COLUMNS = [
@@ -288,7 +291,8 @@ def test_isolated_nodes_directed_edges_and_a_rare_class(data):
     data.train_mask[rare] = False
     result = audit(trained("GraphSAGE", data), data, progress=False)
     assert len(result.labels) == int(data.train_mask.sum())
-    assert result.labels["probability"].notna().all()
+    only = (data.train_mask & (data.y == 2)).nonzero().view(-1).tolist()
+    assert result.labels["node"][result.labels["probability"].isna()].tolist() == only
 
 
 def test_edges_may_have_types(data):
@@ -308,3 +312,30 @@ def test_labels_at_random_are_no_error(data):
     data.y = torch.randint(3, data.y.shape, generator=torch.Generator().manual_seed(0))
     result = audit(trained("GCN", data), data, epochs=15, progress=False)
     assert result.to_frame()["probability"].between(0, 1).all()
+
+
+def test_of_the_only_label_of_a_class_nothing_is_said(graph):
+    data = graph.clone()
+    node = int(data.train_mask.nonzero()[0])
+    data.y[node] = 3
+    torch.manual_seed(0)
+    model = GraGR(GCN(8, 16, num_layers=2, out_channels=4)).fit(data, EPOCHS, progress=False)
+    found = audit(model, data, progress=False)
+    last = found.labels.iloc[-1]
+    assert int(last.node) == node
+    assert np.isnan(last.probability)
+    assert last.reasons == ["it is the only training label of its class, so that nothing can be said of it"]
+    assert node not in found.flagged["node"].tolist()
+    assert found.labels["probability"].isna().sum() == 1
+    assert 0 <= found.noise_rate <= 1
+
+
+@given(st.lists(st.integers(0, 4), min_size=10, max_size=60), st.integers(0, 1000))
+def test_no_part_has_all_of_a_class(labels, seed):
+    y = torch.tensor(labels)
+    known = torch.arange(y.numel()) % 4 > 0
+    parts = split(known, y, seed)
+    assert sorted(torch.cat(parts).tolist()) == known.nonzero().view(-1).tolist()
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for label, count in zip(*y[known].unique(return_counts=True), strict=True):
+        assert count == 1 or all(int((y[part] == label).sum()) < count for part in parts)

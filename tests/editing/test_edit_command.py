@@ -262,3 +262,12 @@ def test_names_of_classes_are_checked(gcn, data, names, error):
         summarise_edit(done, data, names)
     with pytest.raises(error, match="class_names"):
         render_edit(done, data, names, title="none")
+
+
+def test_a_new_model_has_no_page_of_an_old_edit(place, run, tmp_path):
+    target = (int(predictions(place / "out", load_dataset(place / "graph.pt").data)[7]) + 1) % 3
+    assert run("edit", place / "out", 7, "--label", target, "--out", tmp_path / "new")[1] is None
+    assert (tmp_path / "new" / "edit.html").is_file()
+    command = ["train", place / "graph.pt", "--epochs", 2, "--out", tmp_path / "new", "--overwrite"]
+    assert run(*command)[1] is None
+    assert not [path.name for path in (tmp_path / "new").glob("edit.*")]

@@ -223,3 +223,31 @@ def test_a_layer_says_what_it_is():
     assert str(GRAFFConv(4, "prod", step_size=0.5)) == "GRAFFConv(4, w='prod', step_size=0.5)"
     assert str(ChannelMixing(2, torch.eye(2))) == "ChannelMixing(2, w='given')"
     assert str(ChannelMixing(2, heat=0.5)) == "ChannelMixing(2, w='sum', heat=0.5)"
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_an_energy_needs_weights_that_are_the_same_both_ways_in_a_matrix_too(layout: torch.layout) -> None:
+    conv = GRAFFConv(2).double()
+    x = torch.rand(2, 2, dtype=torch.float64)
+    edge_index, weight = torch.tensor([[0, 1], [1, 0]]), torch.tensor([1.0, 2.0], dtype=torch.float64)
+
+    def matrix(weight: Tensor) -> Tensor:
+        made = torch.sparse_coo_tensor(edge_index, weight, (2, 2)).coalesce()
+        return made if layout == torch.sparse_coo else made.to_sparse_csr()
+
+    with pytest.raises(InvalidGraphError, match="weigh more one way"):
+        conv.energy(x, x, matrix(weight))
+    same = torch.ones_like(weight)
+    torch.testing.assert_close(conv.energy(x, x, matrix(same)), conv.energy(x, x, edge_index, same))
+
+
+@pytest.mark.parametrize("aggr", ["add", "mean", "max"])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("act", [None, torch.relu])
+def test_it_learns_with_any_aggregation(act: object, normalize: bool, aggr: str) -> None:
+    torch.manual_seed(0)
+    conv = GRAFFConv(3, act=act, normalize=normalize, aggr=aggr, beta=0.5)
+    x, edge_index = torch.rand(4, 3, requires_grad=True), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    conv(x, x, edge_index).square().sum().backward()
+    assert bool(x.grad.isfinite().all())
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in conv.parameters())

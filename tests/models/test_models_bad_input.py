@@ -42,6 +42,7 @@ ARGUMENTS = {
         lambda: GRAFFConv(3, add_self_loops=True, normalize=False),
         "normalize=True",
     ),
+    "energy of no source": (lambda: flow_energy(X, X, EYE, beta=2.0), "expected a source for beta=2.0"),
     "energy of an asymmetric W": (lambda: flow_energy(X, X, SKEW), "symmetric w"),
     "energy of an asymmetric Ω": (lambda: flow_energy(X, X, EYE, SKEW), "symmetric omega"),
     "energy of a small W": (lambda: flow_energy(X, X, torch.eye(2)), r"\[3, 3\], got \[2, 2\]"),

@@ -116,7 +116,13 @@ def _unknown(explanations: GraphExplanations) -> list[str]:
     bare = sum(not edges for edges in explanations.edges)
     sentences = ["Which of these graphs the model learned from is not known here: about those it is right too easily."]
     if bare:
-        sentences.append(f"For {counted(bare, 'graph')} no edge supports the prediction: it rests on the nodes.")
+        is_class = bool(explanations.confidence.isfinite().any())
+        rests = (
+            "supports the prediction: it rests on the nodes"
+            if is_class
+            else "raises the magnitude of the predicted value"
+        )
+        sentences.append(f"For {counted(bare, 'graph')} no edge {rests}.")
     sentences.append(CAVEAT)
     return sentences
 

@@ -4,7 +4,7 @@ const supportPart = (row) => {
   const { nodes } = rows.drawing[row];
   const support = rows.support[row];
   const some = nodes ? html("p", { class: "faint small" }, `Drawn are the ${nodes.length} nodes nearest to what supports it, of ${rows.nodes[row].toLocaleString("en")}.`) : null;
-  const none = support.length ? null : html("p", { class: "faint" }, "No edge supports this prediction: it rests on the nodes.");
+  const none = support.length ? null : html("p", { class: "faint" }, rows.confidence[row] === null ? "No edge raises the magnitude of this value." : "No edge supports this prediction: it rests on the nodes.");
   const present = data.kinds === null ? [] : [...new Set(nodes ? nodes.map((node) => kindOf(row, node)) : rows.kind[row])].sort((a, b) => a - b);
   const key = html("p", { class: "legend" }, ...present.map((kind) =>
     html("span", { class: "key" }, html("i", { style: `background:${data.kindColours[kind]}` }), data.kinds[kind])));

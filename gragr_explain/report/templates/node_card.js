@@ -59,7 +59,7 @@ const nodeLink = (node) => (rowOf.has(node) ? html("a", { href: `#node-${node}` 
 const neighbourPart = (row) => {
   const { nodes, edges } = rows.graph[row];
   const title = "Neighbours that support it";
-  if (!edges.length) return section(title, html("p", { class: "faint" }, "No edge supports this prediction: it rests on the node itself."));
+  if (!edges.length) return section(title, html("p", { class: "faint" }, rows.confidence[row] === null ? "No edge raises the magnitude of this value." : "No edge supports this prediction: it rests on the node itself."));
   const end = (place) => (place === 0 ? "itself" : nodeLink(nodes[place]));
   const items = edges.map(([source, target, weight]) => html("li", {}, html("span", {}, end(source), " → ", end(target)), ...bar(weight)));
   const seen = [...new Set(nodes.map(predictionOf).filter((value) => value !== null))];
