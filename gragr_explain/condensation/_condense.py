@@ -78,8 +78,8 @@ def condense(
         decouple: Whether to decouple the modalities' gradients.
         damp: Whether to damp gradient fields.
         structure: Whether to learn edges and their weights as a function of the features, as GCond does: every pair of
-            nodes has an edge, whose ``edge_weight`` is in ``(0, 1)``. A layer that takes no weights, such as SAGEConv or
-            GATConv, learns little of all of them: hand it those from 0.5 on,
+            nodes has an edge, whose ``edge_weight`` is in ``(0, 1)``. A layer that takes no weights, such as SAGEConv
+            or GATConv, learns little of all of them: hand it those from 0.5 on,
             ``data.edge_index[:, data.edge_weight >= 0.5]``. Without, a condensed node is linked to itself alone, and
             stands for a node with its neighbourhood. Of every 50 epochs, the first ten change the edges alone, the
             others the features.
