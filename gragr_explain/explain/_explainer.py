@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.explain import ExplainerAlgorithm, Explanation
 from torch_geometric.explain.config import ExplanationType, ModelMode, ModelTaskLevel
+from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_names, check_number, check_type
 from gragr_explain.context import Influences, TrainedOn
@@ -541,7 +542,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             return support_mask(evidence), shared.messages, of_features.sum(0)
 
         edges, features = [], []
-        for output in outputs:
+        for output in tqdm(outputs, desc="what supports each", unit=level.value, delay=2):  # a pass for each link
             mask, messages, evidence = own(output)
             edges.append(top_edges(mask, messages, 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
