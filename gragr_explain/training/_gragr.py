@@ -30,6 +30,7 @@ from gragr_explain.history import (
 )
 from gragr_explain.inputs import forward_arguments, trial_output
 from gragr_explain.messages import edge_mask_applied, mask_dtype
+from gragr_explain.modes import unwrapped
 from gragr_explain.training._hyperparameters import check_hyperparameters, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
 from gragr_explain.training._pathway import ConflictPathway, layer_sizes
@@ -366,7 +367,7 @@ class GraGR(nn.Module):
         """Leave nothing of an earlier training but the model's weights."""
         self.reasoner = self.class_signal = self.pathway = self.attention = self.attention_edges = None
         self.loss_weights = self.selection = None
-        for recorded in (self, self.model):
+        for recorded in (self, self.model, unwrapped(self.model)):
             vars(recorded).pop(ATTRIBUTE, None)
 
     @torch.no_grad()

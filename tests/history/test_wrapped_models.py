@@ -94,3 +94,9 @@ def test_a_history_fits_the_model_in_another_precision(data):
     double, data.x = copy.deepcopy(trained).double(), data.x.double()
     torch.testing.assert_close(influences(double, data, 1).scores, wanted.scores.double(), rtol=1e-3, atol=1e-5)
     assert len(frequency_history(double, data)) > 1
+
+
+def test_a_compiled_model_forgets_an_earlier_training(data):
+    trained = GraGR(torch.compile(network(), backend="aot_eager"))
+    assert trained.fit(data, epochs=2, progress=False).history.num_steps == 2
+    assert trained.fit(data, epochs=2, progress=False, record=False).history is None
