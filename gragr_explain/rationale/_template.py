@@ -101,6 +101,8 @@ def _support(facts: Facts) -> str:
 def _change(facts: Facts) -> str:
     """Say what the prediction is without its strongest connections."""
     change = facts.change
+    if change is None and facts.confidence is not None and facts.explained is None and not facts.neighbours:
+        return "as no connection supports it, what would change this prediction was not measured"
     if change is None:
         return "what would change this prediction was not measured"
     gone = "strongest connection" if change.removed == 1 else f"{change.removed} strongest connections"
