@@ -14,6 +14,7 @@ from gragr_explain.context import FEATURES, GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
+from gragr_explain.explain._union import warn_of_chance
 from gragr_explain.explain._validation import Validation
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import (
@@ -109,6 +110,8 @@ def model_context(
             loss = -support(output, known, config, explanation_type).sum()
             field, source = _post_hoc_field(loss, hidden), "post hoc"
     hidden, output = hidden.detach(), output.detach()
+    with torch.no_grad():
+        warn_of_chance(output, model(x, edge_index, **kwargs))
     messages = message_edges(model, edge_index)
     graph = GraphOperator(messages, x.size(0))
     by_node = config.task_level == ModelTaskLevel.node and confidence is not None

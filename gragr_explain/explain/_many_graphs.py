@@ -30,7 +30,7 @@ from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._objective import check_returned, confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
-from gragr_explain.explain._union import Footprint, Union, difference, union_evidence
+from gragr_explain.explain._union import Footprint, Union, difference, union_evidence, warn_of_chance
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
 from gragr_explain.labels import classes_of, values_of
@@ -147,6 +147,8 @@ class _Job:
         union = _union([graphs[number]], names, takes_batch)
         with listening(model) as calls:
             trial = _trial(explainer, union, number)
+        with torch.no_grad():
+            warn_of_chance(trial, model(union.x, union.edge_index, **union.arguments))
         footprint = Footprint.measured(calls, union.x, union.num_edges)
         return cls(explainer, graphs, names, takes_batch, trial, footprint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from gragr_explain.explain._objective import support
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.messages import mask_dtype
+
+_SAME = 1000
+"""How many units of rounding two calls of a model may be apart, as on a GPU they are."""
 
 
 @dataclass(frozen=True)
@@ -178,3 +182,13 @@ def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
     largest = max(float(expected.abs().max()), typical) or 1.0
     apart = float((found - expected).abs().max()) / (largest * rounding_unit(expected.dtype))
     return math.inf if math.isnan(apart) else apart
+
+
+def warn_of_chance(output: Tensor, again: Tensor) -> None:
+    """Warn where a model in evaluation mode says something else of the same graph when it is called again."""
+    if output.is_floating_point() and difference(again.detach(), output.detach()) > _SAME:
+        warnings.warn(
+            "the model in evaluation mode returns other outputs each time it is called, and its explanations will be "
+            "others, too; is dropout always on, as by F.dropout(x) without training=self.training?",
+            stacklevel=3,
+        )
