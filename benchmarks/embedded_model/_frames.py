@@ -261,9 +261,9 @@ def learning(outline: Outline) -> list[str]:
 def _unknowns(outline: Outline) -> str:
     match outline.unknown:
         case "one":
-            return "its <unknown> is not known{, as too few of its neighbours learned|}"
+            return "its <unknown> is not known{, as too little was learned around it|}"
         case "several":
-            return "its <unknown> are not known{, as too few of its neighbours learned|}"
+            return "its <unknown> are not known{, as too little was learned around it|}"
         case _:
             return ""
 

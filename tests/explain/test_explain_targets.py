@@ -102,7 +102,9 @@ def test_numbers_are_no_labels_of_classes(gcn, graph):
     graph.y = torch.arange(10)
     torch.manual_seed(0)
     regression = explainer_for(GCN(3, 8, num_layers=2, out_channels=1), mode="regression")
-    assert explain_many(regression, graph, [0], progress=False).label is None
+    assert explain_many(regression, graph, [3], progress=False).label.tolist() == [3.0]
+    graph.y = torch.ones(10, 2)
+    assert explain_many(regression, graph, [3], progress=False).label is None
 
 
 @pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
