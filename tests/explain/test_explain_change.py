@@ -128,7 +128,7 @@ def test_the_text_says_it(graph):
     found = explain_many(explainer, graph, progress=False)
     for change, prediction, rationale in zip(found.changes, found.prediction.tolist(), found.rationales, strict=True):
         if change is None:
-            assert "What would change this prediction was not measured." in rationale.text
+            assert "As no connection supports it, what would change this prediction was not measured." in rationale.text
         else:
             said = "would still be predicted" if change.prediction == names[prediction] else "it would be predicted"
             assert f'{said} as "{change.prediction}"' in rationale.text
