@@ -53,9 +53,9 @@ def classes_of(y: Any, count: int) -> Tensor | None:
         >>> classes_of(torch.tensor([[1.0], [0.0], [torch.nan]]), 3)
         tensor([ 1,  0, -1])
     """
-    if not isinstance(y, Tensor) or y.numel() != count or y.is_complex():
+    y = _one_each(y, count)
+    if y is None:
         return None
-    y = y.reshape(-1)
     if y.is_floating_point():
         y = y.nan_to_num(nan=-1)
         if bool((y != y.round()).any()):
@@ -70,9 +70,13 @@ def values_of(y: Any, count: int) -> Tensor | None:
         >>> values_of(torch.tensor([[1.5], [torch.nan]]), 2), values_of(torch.ones(2, 3), 2)
         (tensor([1.5000,    nan]), None)
     """
-    if not isinstance(y, Tensor) or y.numel() != count or y.is_complex():
-        return None
-    return y.reshape(-1) if y.is_floating_point() else y.reshape(-1).float()
+    y = _one_each(y, count)
+    return y if y is None or y.is_floating_point() else y.float()
+
+
+def _one_each(y: Any, count: int) -> Tensor | None:
+    """Labels in a row, ``[count]``; ``None`` where there is not one for each."""
+    return y.reshape(-1) if isinstance(y, Tensor) and y.numel() == count and not y.is_complex() else None
 
 
 def validation_classes(data: Data) -> Tensor | None:
@@ -118,13 +122,12 @@ def training_nodes(data: Data, num_classes: int) -> Tensor:
     return mask.nonzero().view(-1)
 
 
-def class_scores(model: nn.Module, data: Data, *, least: int = 2, finite: bool = False) -> Tensor:
+def class_scores(model: nn.Module, data: Data, *, finite: bool = False) -> Tensor:
     """What a model says of each node in evaluation mode, ``[num_nodes, num_classes]``.
 
     Args:
         model: The model.
         data: The graph, checked.
-        least: The smallest number of columns: 1 where a single one may be the log-odds of two classes.
         finite: Whether NaN and infinite scores are refused.
 
     Raises:
@@ -132,7 +135,21 @@ def class_scores(model: nn.Module, data: Data, *, least: int = 2, finite: bool =
             or returns one that is refused.
         InvalidGraphError: If the model cannot take the graph's features.
     """
-    output, num_nodes = trial_output(model, data), data.x.size(0)
+    return check_scores(trial_output(model, data), data.x.size(0), finite=finite)
+
+
+def check_scores(output: Any, num_nodes: int, *, least: int = 2, finite: bool = False) -> Tensor:
+    """Check what a model says of each node; returns it, ``[num_nodes, num_classes]``.
+
+    Args:
+        output: What the model returned.
+        num_nodes: The number of nodes.
+        least: The smallest number of columns: 1 where a single one, or none, may be the score of two classes.
+        finite: Whether NaN and infinite scores are refused.
+
+    Raises:
+        UnsupportedModelError: If it is not a score per node and class, or one that is refused.
+    """
     if least == 1 and isinstance(output, Tensor) and output.shape == (num_nodes,):
         output = output.unsqueeze(-1)
     if not isinstance(output, Tensor) or output.dim() != 2 or output.size(0) != num_nodes or output.size(1) < least:

@@ -116,7 +116,7 @@ def audit(
     facts = Facts(own, outside, graph, data.y, known, names, label)
     of_predictions = facts.of_predictions()
     return Audit(
-        labels=doubts_table(facts, labels.contributions(about), probability, suggest(facts, labels), known, alone),
+        labels=doubts_table(facts, labels.contributions(about), probability, suggest(facts, labels), known),
         predictions=doubts_table(
             of_predictions,
             predictions.contributions(rest),

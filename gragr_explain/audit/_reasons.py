@@ -14,6 +14,10 @@ from gragr_explain.audit._facts import Facts
 
 _MOST = 3
 _LEAST = 0.25  # log-odds below which evidence is not worth a word
+_THEMES = [
+    [entry.name for entry in EVIDENCE if entry.theme == theme]
+    for theme in dict.fromkeys(entry.theme for entry in EVIDENCE)
+]
 
 
 class _Reason(NamedTuple):
@@ -36,10 +40,7 @@ def reasons(facts: Facts, node: int, suggested: int, contributions: np.ndarray) 
         contributions: What each kind of evidence adds to the log-odds, ``[num_evidence]``.
     """
     added = dict(zip(NAMES, contributions.tolist(), strict=True))
-    themes: dict[str, list[str]] = {}
-    for entry in EVIDENCE:
-        themes.setdefault(entry.theme, []).append(entry.name)
-    weight = {max(names, key=added.__getitem__): sum(added[name] for name in names) for names in themes.values()}
+    weight = {max(names, key=added.__getitem__): sum(added[name] for name in names) for names in _THEMES}
     strongest = sorted((name for name in weight if weight[name] >= _LEAST), key=lambda name: -weight[name])
     said = (_SAY[name](facts, node, suggested) for name in strongest if name in _SAY)
     found = sorted((reason for reason in said if reason is not None), key=lambda reason: reason.astray)

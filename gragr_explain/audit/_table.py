@@ -21,17 +21,16 @@ def doubts_table(
     probability: np.ndarray,
     suggested: Tensor,
     nodes: Tensor,
-    alone: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """One row a node, the most doubtful first, ties by number.
 
     Args:
         facts: What is known, and which class of each node is in question.
         contributions: What the evidence about the nodes adds to the log-odds, ``[num_rows, num_evidence]``.
-        probability: The probability that the class of each is wrong, NaN where it is not known, ``[num_rows]``.
+        probability: The probability that the class of each is wrong, ``[num_rows]``; NaN for the only training label
+            of its class.
         suggested: The class for which most speaks beside it, ``[num_nodes]``.
         nodes: Which nodes, a mask of shape ``[num_nodes]``.
-        alone: Which of them have the only training label of their class, ``[num_rows]``.
     """
     index = nodes.nonzero().view(-1)
     order = np.lexsort((index.cpu().numpy(), -probability))
@@ -50,7 +49,7 @@ def doubts_table(
     frame["confidence"] = column(facts.run.confidence).astype(float)
     found = [
         [ONLY_LABEL]
-        if alone is not None and alone[row]
+        if np.isnan(probability[row])
         else reasons(facts, int(index[row]), int(suggested[index[row]]), contributions[row])
         for row in order
     ]

@@ -17,6 +17,9 @@ from gragr_explain.cli._options import Overwrite, Trained, check_free
 from gragr_explain.cli._terminal import console
 from gragr_explain.errors import EditingError, InvalidArgumentError, InvalidIndexError
 
+PAGE, SUMMARY = "edit.html", "edit.json"
+"""What is written beside a model that was edited."""
+
 _MOST_SHOWN = 12
 
 
@@ -100,11 +103,11 @@ def edit(
         summary = summarise_edit(done, dataset.data, dataset.class_names)
         page = render_edit(done, dataset.data, dataset.class_names, title=title)
         save_checkpoint(checkpoint.trained, place, dataset=checkpoint.dataset, split=checkpoint.split)
-        with atomic(place / "edit.html", place / "edit.json") as (page_file, summary_file):
+        with atomic(place / PAGE, place / SUMMARY) as (page_file, summary_file):
             page_file.write_text(page, encoding="utf-8")
             summary_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _print(summary)
-    console.print(f"\nthe edited model is in {place}, before and after in {place / 'edit.html'}", soft_wrap=True)
+    console.print(f"\nthe edited model is in {place}, before and after in {place / PAGE}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {place} {index[0]}", soft_wrap=True)
 
 
@@ -174,7 +177,7 @@ def _print(summary: dict[str, Any]) -> None:
         table.add_row(str(row["node"]), row["before"], row["after"], row["label"] or "unknown", row["verdict"])
     console.print(table)
     if len(summary["flips"]) > _MOST_SHOWN:
-        console.print(f"... and {len(summary['flips']) - _MOST_SHOWN} more, all in edit.html")
+        console.print(f"... and {len(summary['flips']) - _MOST_SHOWN} more, all in {PAGE}")
     console.print()
     for sentence in edit_sentences(summary):
         console.print(sentence)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gragr_explain.cli._edit import PAGE, SUMMARY
 from gragr_explain.cli._options import Overwrite, Seed, check_free
 from gragr_explain.cli._terminal import console, print_dataset, show_progress
 
@@ -81,7 +82,7 @@ def train(
         how = "without the edges" if open_by == 1 else f"with {1 - open_by:.0%} of what the edges say"
         console.print(f"neighbours oppose each other here: the model does {how} (its conflict pathway is open)")
     save_checkpoint(trained, out, dataset=loaded.name, split=split)
-    for stale in ("edit.html", "edit.json"):  # of the model that was there
+    for stale in (PAGE, SUMMARY):  # of the model that was there
         (out / stale).unlink(missing_ok=True)
     console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
     console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)

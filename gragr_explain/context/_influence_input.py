@@ -13,9 +13,9 @@ from gragr_explain.errors import (
     InvalidArgumentError,
     InvalidTypeError,
 )
-from gragr_explain.history import call_for_log_probs, find_history, recorded_weights, warn_of_other_arguments
-from gragr_explain.inputs import check_index, forward_arguments
-from gragr_explain.labels import class_scores
+from gragr_explain.history import class_log_probs, find_history, recorded_weights, warn_of_other_arguments
+from gragr_explain.inputs import check_index, forward_arguments, trial_errors
+from gragr_explain.labels import check_scores
 
 States = list[tuple[int, dict[str, Tensor]]]
 """The weights that a history kept, each with its step."""
@@ -61,11 +61,13 @@ def current_log_probs(model: nn.Module, data: Data) -> Tensor:
     """What a model in evaluation mode says now of each node, ``[num_nodes, num_classes]``.
 
     Raises:
-        UnsupportedModelError: If it does not return a finite score per node and class.
+        UnsupportedModelError: If it cannot be called with the graph, or does not return a finite score per node and
+            class.
+        InvalidGraphError: If it cannot take the graph's features.
     """
-    class_scores(model, data, least=1, finite=True)
-    arguments = forward_arguments(model, data)
-    return call_for_log_probs(lambda: model(data.x, data.edge_index, **arguments)).detach()
+    with torch.enable_grad(), trial_errors(data.x):
+        output = model(data.x, data.edge_index, **forward_arguments(model, data))
+    return class_log_probs(check_scores(output, data.x.size(0), least=1, finite=True)).detach()
 
 
 def asked_classes(target: int | Sequence[int] | Tensor | None, log_probs: Tensor, nodes: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from gragr_explain.history import (
     message_edges,
     warn_of_other_arguments,
 )
+from gragr_explain.inputs import check_finite
 
 _HAND_OVER = ": hand it over, as in explainer(x, edge_index, edge_weight=...), or in the graph for explain_many"
 
@@ -88,9 +89,11 @@ def model_context(
         **kwargs: What else the model takes.
 
     Raises:
+        InvalidGraphError: If a number that the model takes beside the features is NaN or infinite.
         HistoryMismatchError: If the history belongs to another graph.
         UnsupportedModelError: If an output is not a number, or not what the configuration says.
     """
+    check_finite(kwargs)
     with torch.enable_grad():
         inputs = x.detach().requires_grad_(x.is_floating_point())  # so that frozen models have gradients too
         hidden, output = hidden_representation(model, inputs, edge_index, **kwargs)

@@ -23,6 +23,9 @@ from gragr_explain.messages import mask_dtype
 REFUSALS = GragrError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError
 """What a model raises for a graph that it cannot take."""
 
+SAME_OUTPUT = 1000
+"""How many :func:`rounding_unit` outputs may differ by, and be the same."""
+
 
 @dataclass(frozen=True)
 class Computation:
@@ -176,7 +179,7 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
             found = part.copies(2).run(model, torch.cat([ones, none]))
     except REFUSALS:
         return None
-    scale = 1000 * rounding_unit(found.dtype)
+    scale = SAME_OUTPUT * rounding_unit(found.dtype)
     agree = found.shape == expected.shape and torch.allclose(
         found, expected, rtol=scale, atol=scale * largest_number(expected), equal_nan=True
     )

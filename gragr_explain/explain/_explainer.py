@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -34,7 +34,7 @@ from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges
-from gragr_explain.inputs import check_finite, check_graph, check_index, check_same_graph, forward_arguments
+from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
@@ -307,7 +307,6 @@ class GradientContextExplainer(ExplainerAlgorithm):
         if isinstance(x, dict) or isinstance(edge_index, dict):
             raise InvalidTypeError("expected a homogeneous graph, got dictionaries of a heterogeneous one")
         check_graph(x, edge_index)
-        check_finite(kwargs)
         if self.explains_features and not x.is_floating_point():
             raise InvalidTypeError(f"a node mask needs features of floating-point numbers, got {x.dtype}")
         if self.feature_names is not None and len(self.feature_names) < x[0].numel():
@@ -524,26 +523,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
         level = self.model_config.task_level
         outputs = range(shared.output.size(0)) if chosen is None else chosen.tolist()
         phenomenon = self.explainer_config.explanation_type == ExplanationType.phenomenon
-        arriving = torch.argsort(shared.messages[1], stable=True)
-        ends = torch.bincount(shared.messages[1], minlength=found.features.size(0)).cumsum(0).tolist()
-
-        def own(output: int) -> tuple[Tensor, Tensor, Tensor]:
-            """The mask of one output, the messages that it is of, and the evidence of its features."""
-            if len(outputs) == 1:
-                return found.support, shared.messages, found.features.sum(0)
-            if level == ModelTaskLevel.node:  # of a mask that several nodes share, what arrives at a node is its own
-                near = arriving[ends[output - 1] if output else 0 : ends[output]]
-                return found.support[near], shared.messages[:, near], found.features[output]
-            if level == ModelTaskLevel.graph and batch is not None:
-                nodes = batch == output
-                inside = nodes[shared.messages[1]]
-                return found.support[inside], shared.messages[:, inside], found.features[nodes].sum(0)
-            evidence, of_features = alone(shared.messages.new_tensor([output]))
-            return support_mask(evidence), shared.messages, of_features.sum(0)
-
         edges, features = [], []
-        for output in tqdm(outputs, desc="what supports each", unit=level.value, delay=2):  # a pass for each link
-            mask, messages, evidence = own(output)
+        supports = self._own_support(outputs, shared, found, batch, alone)
+        for mask, messages, evidence in tqdm(supports, "what supports each", len(outputs), unit=level.value, delay=2):
             edges.append(top_edges(mask, messages, 10))
             features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
         read = values_of if shared.confidence is None else classes_of
@@ -551,3 +533,31 @@ class GradientContextExplainer(ExplainerAlgorithm):
         labels = None if known is None else known[list(outputs)].tolist()
         changes = [change] * len(outputs)
         return output_facts(outputs, level.value, shared, edges, features, changes, labels, self.names, phenomenon)
+
+    def _own_support(
+        self,
+        outputs: Sequence[int],
+        shared: ModelContext,
+        found: FoundInGraph,
+        batch: Tensor | None,
+        alone: Callable[[Tensor], tuple[Tensor, Tensor]],
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For each output its mask, the messages that it is of, and its features' evidence; see :meth:`_facts`."""
+        level, receivers = self.model_config.task_level, shared.messages[1]
+        if len(outputs) == 1:
+            yield found.support, shared.messages, found.features.sum(0)
+        elif level == ModelTaskLevel.node:  # of a mask that several nodes share, what arrives at a node is its own
+            arriving = torch.argsort(receivers, stable=True)
+            ends = torch.bincount(receivers, minlength=found.features.size(0)).cumsum(0).tolist()
+            for node in outputs:
+                near = arriving[ends[node - 1] if node else 0 : ends[node]]
+                yield found.support[near], shared.messages[:, near], found.features[node]
+        elif level == ModelTaskLevel.graph and batch is not None:
+            for graph in outputs:
+                nodes = batch == graph
+                inside = nodes[receivers]
+                yield found.support[inside], shared.messages[:, inside], found.features[nodes].sum(0)
+        else:
+            for output in outputs:
+                evidence, features = alone(receivers.new_tensor([output]))
+                yield support_mask(evidence), shared.messages, features.sum(0)

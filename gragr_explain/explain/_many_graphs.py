@@ -23,7 +23,7 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.explain._change import changes as measure_changes
-from gragr_explain.explain._copies import REFUSALS, listening, messages_of_a_copy
+from gragr_explain.explain._copies import REFUSALS, SAME_OUTPUT, listening, messages_of_a_copy
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
 from gragr_explain.explain._feature_gradient import FeatureGradient
@@ -38,8 +38,6 @@ from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, NeighbourFact, judge
 
 _AT_MOST_AT_ONCE = 64
-_ROUNDING = 1000
-"""How many units in the last place of the largest output count as no difference."""
 
 
 def explain_graphs(
@@ -219,7 +217,7 @@ class _Job:
                 half = _union([graphs[row] for row in rows], self.names, self.takes_batch)
                 with torch.no_grad():
                     found = self.explainer.model(half.x, half.edge_index, **half.arguments)
-                if difference(found, output[rows], typical) > _ROUNDING:
+                if difference(found, output[rows], typical) > SAME_OUTPUT:
                     return None
         except REFUSALS:  # no batch that this model can take
             return None

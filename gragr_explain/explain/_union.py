@@ -15,16 +15,13 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain.errors import UnsupportedModelError
-from gragr_explain.explain._copies import Calls, Computation, rounding_unit
+from gragr_explain.explain._copies import SAME_OUTPUT, Calls, Computation, rounding_unit
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._objective import support
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.messages import mask_dtype
-
-_SAME = 1000
-"""How many units of rounding two calls of a model may be apart, as on a GPU they are."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
 
 def warn_of_chance(output: Tensor, again: Tensor) -> None:
     """Warn where a model in evaluation mode says something else of the same graph when it is called again."""
-    if output.is_floating_point() and difference(again.detach(), output.detach()) > _SAME:
+    if output.is_floating_point() and difference(again.detach(), output.detach()) > SAME_OUTPUT:
         warnings.warn(
             "the model in evaluation mode returns other outputs each time it is called, and its explanations will be "
             "others, too; is dropout always on, as by F.dropout(x) without training=self.training?",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quoti
 from gragr_explain.history import call_with, full_precision, message_passing_layers, recorded_weights
 from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
-from gragr_explain.modes import evaluating
+from gragr_explain.modes import evaluating, uncompiled
 
 _UNCHANGED = 1e-3
 
@@ -125,9 +124,8 @@ def _profile(
         quotients.append((_quotient(given, layer, graph), _quotient(output, layer, graph)))
 
     handles = [layer.register_forward_hook(measure, with_kwargs=True) for layer in layers]
-    eager = getattr(torch.compiler, "set_stance", nullcontext)("force_eager")  # compiled layers skip these hooks
     try:
-        with eager, evaluating(model), torch.no_grad(), trial_errors(data.x):
+        with uncompiled(), evaluating(model), torch.no_grad(), trial_errors(data.x):
             call_with(model, weights, data.x, data.edge_index, **forward_arguments(model, data))
     finally:
         for handle in handles:

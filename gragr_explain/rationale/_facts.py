@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gragr_explain.rationale._wording import PLAIN_NAME
+
 BANDS = ("low", "medium", "high")
 """Names of the thirds of a graph's own distribution of a psi feature, lowest first."""
 
@@ -132,10 +134,8 @@ class Facts:
     @property
     def kind(self) -> str:
         """What was predicted: ``node``, ``graph`` or ``edge``."""
-        kind, _, number = self.subject.partition(" ")
-        if kind == "link" and number.replace("-", "", 1).isdecimal():
-            return "edge"
-        return kind if kind in ("graph", "edge") and number.isdecimal() else "node"
+        kind = self.subject.partition(" ")[0] if PLAIN_NAME.fullmatch(self.subject) else "node"
+        return {"graph": "graph", "edge": "edge", "link": "edge"}.get(kind, "node")
 
     @property
     def known_role(self) -> str | None:

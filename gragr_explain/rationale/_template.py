@@ -1,9 +1,9 @@
 """Rationales from sentences that are fixed: the same facts always give the same text."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
-from gragr_explain.rationale._facts import BANDS, Facts, FeatureFact, NeighbourFact, PsiFact, Rationale
+from gragr_explain.rationale._facts import BANDS, Facts, PsiFact, Rationale
+from gragr_explain.rationale._outline import unknown_titles, worth_naming
 from gragr_explain.rationale._reliability import Doubt, Reliability, judge, reasons, validation_in_words
 from gragr_explain.rationale._wording import (
     TITLES,
@@ -13,10 +13,6 @@ from gragr_explain.rationale._wording import (
     show_number,
     show_percent,
 )
-
-_MOST_NAMED = 3  # neighbours and features named in a text
-Fact = TypeVar("Fact", NeighbourFact, FeatureFact)
-_WORTH_NAMING = 0.05  # of the weight of the strongest
 
 # What each band of a psi feature means, low to high, for a reader who has never heard of a gradient.
 _MEANINGS = {
@@ -82,9 +78,9 @@ def _support(facts: Facts) -> str:
     neighbours = [
         f"{show_name(each.name)} (weight {show_number(each.weight)}"
         + (f", predicted as {show_name(each.prediction)})" if each.prediction is not None else ")")
-        for each in _worth_naming(facts.neighbours)
+        for each in worth_naming(facts.neighbours)
     ]
-    features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in _worth_naming(facts.features)]
+    features = [f"{show_name(each.name)} (weight {show_number(each.weight)})" for each in worth_naming(facts.features)]
     whose = "its neighbourhood, above all" if facts.kind == "node" else "the graph, above all"
     other = None if facts.explained is None else show_name(facts.explained)
     parts = []
@@ -101,20 +97,16 @@ def _support(facts: Facts) -> str:
 def _change(facts: Facts) -> str:
     """Say what the prediction is without its strongest connections."""
     change = facts.change
-    if change is None and facts.confidence is not None and facts.explained is None and not facts.neighbours:
-        return "as no connection supports it, what would change this prediction was not measured"
     if change is None:
-        return "what would change this prediction was not measured"
+        unsupported = facts.confidence is not None and facts.explained is None and not facts.neighbours
+        why = "as no connection supports it, " if unsupported else ""
+        return f"{why}what would change this prediction was not measured"
     gone = "strongest connection" if change.removed == 1 else f"{change.removed} strongest connections"
     other = f"{show_name(change.prediction)} ({show_percent(change.confidence)})"
     if not facts.changed:
         return f"even without its {gone}, it would still be predicted as {other}"
     right = ", which is its true label" if change.prediction == facts.label else ""
     return f"without its {gone}, it would be predicted as {other}{right}"
-
-
-def _worth_naming(found: Sequence[Fact]) -> Sequence[Fact]:
-    return [each for each in found[:_MOST_NAMED] if each.weight >= _WORTH_NAMING * found[0].weight]
 
 
 def _learning(facts: Facts) -> list[str]:
@@ -133,7 +125,7 @@ def _learning(facts: Facts) -> list[str]:
     rest = [_meaning(max(telling, key=_distance_from_typical))] if telling else []
     if facts.known_role:
         rest.append(f"its role was that of {_ROLES.get(facts.known_role, facts.known_role)}")
-    unknown = [title for name, title in TITLES.items() if name not in known or (name == "role" and not facts.role)]
+    unknown = unknown_titles(facts)
     if facts.confidence is None and len(unknown) < len(TITLES):  # a regression has none
         unknown = [title for title in unknown if title != TITLES["confidence"]]
     sentences = [f"{when}, {join_words(first)}"] if first else []
