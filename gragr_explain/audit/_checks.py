@@ -18,6 +18,7 @@ from gragr_explain.history import (
     message_passing_layers,
     recorded_weights,
     warn_of_other_arguments,
+    warn_of_other_weights,
 )
 from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.labels import class_scores, mask_of, training_nodes
@@ -47,6 +48,7 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     assert history is not None  # recorded_weights has raised
     history.check_graph(data.x.size(0), data.x, data.edge_index)
     warn_of_other_arguments(history, forward_arguments(model, data))
+    warn_of_other_weights(history, model)
     missing = sorted({"training", "self"} - set(history.fields)) + sorted({"margin"} - set(history.trajectories))
     if missing:
         raise HistoryError(f"expected a history of training a classifier of nodes, got one without {missing}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,11 +68,17 @@ for _command in (demo, train, explain, export, audit, edit):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a mistake of the user's becomes one line on standard error and exit code 1.
+    """Run the command line: a warning becomes a line on standard error, a mistake of the user's one and exit code 1.
 
     Args:
         arguments: What follows the program's name; by default, what it was started with.
     """
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
         app(args=arguments, prog_name="gragr-explain")
     except GragrError as error:
@@ -80,3 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if ending.code == _INTERRUPTED:
             print("error: interrupted", file=sys.stderr)
         raise
+
+
+def _print_warning(message: Warning | str, *_where: Any, **_file: Any) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -13,7 +13,13 @@ from gragr_explain.errors import (
     InvalidArgumentError,
     InvalidTypeError,
 )
-from gragr_explain.history import class_log_probs, find_history, recorded_weights, warn_of_other_arguments
+from gragr_explain.history import (
+    class_log_probs,
+    find_history,
+    recorded_weights,
+    warn_of_other_arguments,
+    warn_of_other_weights,
+)
 from gragr_explain.inputs import check_index, forward_arguments, trial_errors
 from gragr_explain.labels import check_scores
 
@@ -42,6 +48,7 @@ def recorded_states(model: nn.Module, data: Data, *, required: bool) -> States:
     if history is not None:
         history.check_graph(data.x.size(0), data.x, data.edge_index)
         warn_of_other_arguments(history, forward_arguments(model, data))
+        warn_of_other_weights(history, model)
     if len(states) < 2 and required:
         raise HistoryError(
             f"expected a history of a training that has ended, got one with the weights of {len(states)} steps"

@@ -23,6 +23,7 @@ from gragr_explain.history import (
     hidden_representation,
     message_edges,
     warn_of_other_arguments,
+    warn_of_other_weights,
 )
 from gragr_explain.inputs import check_finite
 
@@ -108,6 +109,7 @@ def model_context(
             field, source = _recorded_field(history, x, edge_index)
             given = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
             warn_of_other_arguments(history, given, _HAND_OVER)
+            warn_of_other_weights(history, model)
         else:
             known = target if confidence is None else known_targets(target, prediction)
             loss = -support(output, known, config, explanation_type).sum()

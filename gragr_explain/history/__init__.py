@@ -2,6 +2,7 @@
 
 from gragr_explain.history._arguments import warn_of_other_arguments
 from gragr_explain.history._history import ATTRIBUTE, GradientHistory, find_history, graph_digest
+from gragr_explain.history._known_weights import knows_weights, warn_of_other_weights
 from gragr_explain.history._predictions import (
     are_probabilities,
     call_for_log_probs,
@@ -40,6 +41,7 @@ __all__ = [
     "hidden_layer",
     "hidden_representation",
     "is_sigmoid",
+    "knows_weights",
     "margins",
     "message_edges",
     "message_passing_layers",
@@ -47,4 +49,5 @@ __all__ = [
     "self_labels",
     "tap",
     "warn_of_other_arguments",
+    "warn_of_other_weights",
 ]

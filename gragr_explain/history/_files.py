@@ -18,7 +18,7 @@ FORMAT = "gragr-explain history"
 VERSION = 1
 _STEM = "history"
 _STATES = ("weights", "around")
-_OPTIONAL = ("conflict_count", "validation")
+_OPTIONAL = ("conflict_count", "validation", "checksums")
 _RECORD_TENSORS = [entry.name for entry in dataclass_fields(FieldRecord) if entry.name != "count"]
 
 

@@ -42,6 +42,8 @@ class GradientHistory:
             was not trained on, by which explanations tell how often it is right where it is as sure. ``None`` where the
             recorder was given none.
         arguments: The names of what the model was called with beside features and edges, such as ``"edge_weight"``.
+        checksums: What the weights of each step are known by, ``[num_states]``, so that explanations can tell whether
+            the model has changed since; ``None`` while the recording goes on.
         graph_digest: What the graph is known by (:func:`graph_digest`); ``None`` where the recorder was given none.
 
     Example:
@@ -63,6 +65,7 @@ class GradientHistory:
     curves: dict[str, list[float]] = field(default_factory=dict)
     validation: Tensor | None = None
     arguments: set[str] = field(default_factory=set)
+    checksums: Tensor | None = None
     graph_digest: str | None = None
 
     @property

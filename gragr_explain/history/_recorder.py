@@ -20,6 +20,7 @@ from gragr_explain.errors import (
 from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean
 from gragr_explain.history._arguments import listen_to_arguments
 from gragr_explain.history._history import GradientHistory, graph_digest
+from gragr_explain.history._known_weights import weights_checksum
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
@@ -117,6 +118,7 @@ class GradientRecorder:
         self._forwards = 0
         self._pending: tuple[int, Tensor] | None = None
         self._weight_stride = 1
+        self._checksums: set[int] = set()
         self._running = ExitStack()
         self._started = False
         self._paused = False
@@ -129,6 +131,7 @@ class GradientRecorder:
                 mask_of(self._data, "val_mask")
                 self.history.graph_digest = graph_digest(self._data.x, self._data.edge_index)
                 self.history.validation = validation_classes(self._data)
+            self.history.checksums = None
             self._running.enter_context(tap(self.model, self._on_forward))
             self._running.enter_context(listen_to_arguments(self.model, self.history.arguments))
             self._started = True
@@ -143,6 +146,8 @@ class GradientRecorder:
             self._settle()
             if self.history.num_steps:
                 self._copy_state(self._forwards)
+                self._checksums.add(weights_checksum(self.model))
+                self.history.checksums = torch.tensor(sorted(self._checksums))
         return self.history
 
     @contextmanager
@@ -170,6 +175,7 @@ class GradientRecorder:
         self._settle()
         step = self._forwards
         self._forwards += 1
+        self._checksums.add(weights_checksum(self.model))
         if step % self._weight_stride == 0:
             self._keep_weights(step)
         if output.dim() <= 2 and output.shape[:1] == hidden.shape[:1]:

@@ -42,7 +42,7 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
             "expected a model whose training was recorded, got one without a gradient history; train it with "
             "GraGR(model).fit(data), or in a `with GradientRecorder(model, data):`"
         )
-    path = _holder(model, history)
+    path, _ = holder(model, history)
     inside, beside = _prefix(path), _prefix(path.rpartition(".")[0])
     current = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     first = {id(value): name for name, value in reversed(current.items())}
@@ -53,17 +53,22 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
         yield step, {first[id(current[name])]: value for name, value in known.items()}
 
 
-def _holder(model: nn.Module, history: GradientHistory) -> str:
-    """Where in a model the weights of its history belong: where that is attached, or inside."""
-    at, holder = next(found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
-    for path, module in holder.named_modules(prefix=at):
+def holder(model: nn.Module, history: GradientHistory) -> tuple[str, nn.Module]:
+    """Where in a model the weights of a history belong: where that is attached, or inside; the path, and the module.
+
+    Raises:
+        HistoryError: If they are those of another model.
+    """
+    attached = (found for found in model.named_modules() if vars(found[1]).get(ATTRIBUTE) is history)
+    at, outer = next(attached, ("", model))
+    for path, module in outer.named_modules(prefix=at):
         own = _shapes(module.state_dict())
         if all(_shapes(weights) == own for weights in history.weights.values()):
-            return path
-    own = _shapes(holder.state_dict())
+            return path, module
+    own = _shapes(outer.state_dict())
     step = next(step for step, weights in sorted(history.weights.items()) if _shapes(weights) != own)
     raise HistoryError(
-        f"expected a history of this {type(holder).__name__}, got weights of step {step} that do not fit it"
+        f"expected a history of this {type(outer).__name__}, got weights of step {step} that do not fit it"
     )
 
 

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from commands import gragr
 from edited_models import other_class, scores
 from torch_geometric.data import Data
 
@@ -113,6 +114,16 @@ def test_the_call_that_a_card_names_works(place, run, tmp_path):
     assert {NAMES[label], NAMES[held["rows"]["prediction"][row]]} <= set(texts.texts)
     data = load_dataset(place / "graph.pt").data
     assert int(predictions(tmp_path / "new", data)[node]) == label
+
+
+def test_the_shell_says_that_an_edited_model_is_not_the_one_that_was_recorded(place, tmp_path):
+    before = predictions(place / "out", load_dataset(place / "graph.pt").data)
+    target = (int(before[7]) + 1) % 3
+    assert gragr("edit", place / "out", 7, "--label", target, "--out", tmp_path / "new").returncode == 0
+    assert "warning" not in gragr("explain", place / "out", 7).stderr
+    done = gragr("explain", tmp_path / "new", 7)
+    assert done.returncode == 0
+    assert re.fullmatch("warning: the model's weights are none that it had while .* edited since.*\n", done.stderr)
 
 
 def test_several_nodes_and_a_default_folder(place, run):

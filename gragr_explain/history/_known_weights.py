@@ -1,0 +1,64 @@
+"""Whether a model still has weights that it had while it was recorded."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from gragr_explain.errors import HistoryError
+from gragr_explain.history._history import GradientHistory
+from gragr_explain.history._trajectory import holder
+
+
+def weights_checksum(model: nn.Module) -> int:
+    """What the parameters of a model are known by: the sum of the bits of their numbers in single precision.
+
+    It is the same on every device, and for the same numbers in double precision; buffers, such as the statistics of a
+    batch normalisation, are left out.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> before = weights_checksum(layer)
+        >>> weights_checksum(layer.double()) == before, weights_checksum(nn.Linear(2, 1)) == before
+        (True, False)
+    """
+    numbers = [parameter.detach() for parameter in model.parameters() if not is_lazy(parameter)]
+    numbers = [torch.view_as_real(found) if found.is_complex() else found for found in numbers]
+    sums = [found.float().contiguous().view(torch.int32).sum(dtype=torch.long) for found in numbers]
+    return sum(torch.stack(sums).tolist()) if len({found.device for found in sums}) == 1 else sum(map(int, sums))
+
+
+def knows_weights(history: GradientHistory, model: nn.Module) -> bool | None:
+    """Whether a model's weights are some that a history has seen; ``None`` where that cannot be told.
+
+    It cannot while the recording goes on, of histories that earlier versions wrote, and of models in half precision
+    that were trained in single precision.
+
+    Args:
+        history: What was recorded.
+        model: The model whose training it was, or one that wraps it.
+    """
+    if history.checksums is None:
+        return None
+    try:
+        _, module = holder(model, history)
+    except HistoryError:  # of a model of another make
+        return False
+    if bool((history.checksums == weights_checksum(module)).any()):
+        return True
+    rounded = any(parameter.is_floating_point() and parameter.itemsize < 4 for parameter in module.parameters())
+    return None if rounded else False
+
+
+def warn_of_other_weights(history: GradientHistory, model: nn.Module) -> None:
+    """Warn where a model was changed since it was recorded, so that its history is not wholly its own."""
+    if knows_weights(history, model) is False:
+        warnings.warn(
+            "the model's weights are none that it had while it was recorded: it was trained further, averaged or "
+            "edited since, and what is told of how it learned is of before; an explainer with history=False goes by "
+            "what the model is now",
+            stacklevel=3,
+        )
