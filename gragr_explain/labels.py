@@ -39,7 +39,8 @@ def labels_of(data: Data) -> Tensor:
     y, num_nodes = data.get("y"), data.x.size(0)
     if not isinstance(y, Tensor) or y.dtype != torch.long or y.shape != (num_nodes,):
         got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}")
+        hint = "" if classes_of(y, num_nodes) is None else "; let data.y be data.y.view(-1).long()"
+        raise InvalidGraphError(f"expected labels y of torch.int64 and shape [{num_nodes}], got {got}{hint}")
     return y
 
 
