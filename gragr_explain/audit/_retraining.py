@@ -20,7 +20,7 @@ class Retraining:
     Attributes:
         model: The model as it is now; it is left alone.
         data: The graph.
-        history: The model's history, whose first weights each training starts from.
+        history: The model's history; each training starts from the weights that its own did.
         epochs: The number of epochs.
         lr: The learning rate; ``None`` takes Table 5's, as for ``weight_decay``.
         weight_decay: The weight decay.
@@ -67,7 +67,7 @@ class Retraining:
         """The model with its first weights, without its history and what layers keep of a graph; switches stay."""
         model = copy.deepcopy(self.model, {id(self.history): GradientHistory()})
         holder = next(module for module in model.modules() if ATTRIBUTE in vars(module))
-        holder.load_state_dict(self.history.weights[min(self.history.weights)])
+        holder.load_state_dict(self.history.start or self.history.weights[min(self.history.weights)])
         for module in model.modules():
             vars(module).pop(ATTRIBUTE, None)
             vars(module).update({name: None for name in vars(module) if name.startswith("_cached_")})

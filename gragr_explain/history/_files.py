@@ -34,6 +34,7 @@ def save_history(history: GradientHistory, folder: Path) -> None:
     for kind in _STATES:
         for step, state in getattr(history, kind).items():
             tensors |= {f"{kind}/{step}/{key}": value for key, value in state.items()}
+    tensors |= {f"start/{key}": value for key, value in history.start.items()}
     for name in _OPTIONAL:
         if (value := getattr(history, name)) is not None:
             tensors[name] = value
@@ -78,6 +79,8 @@ def _rebuild(meta: dict[str, Any], tensors: dict[str, Tensor]) -> GradientHistor
         if kind == "snapshot":
             name, _, step = rest.rpartition("/")
             history.snapshots[name, int(step)] = value
+        elif kind == "start":
+            history.start[rest] = value
         elif kind in _STATES:
             step, _, name = rest.partition("/")
             getattr(history, kind).setdefault(int(step), {})[name] = value

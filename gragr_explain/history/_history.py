@@ -34,6 +34,7 @@ class GradientHistory:
             that field was taken, NaN where one of the two is zero.
         snapshots: Whole fields at the steps asked for, by ``(name, step)``.
         weights: The model's ``state_dict`` at up to eight steps spread over the training, and at its end, by step.
+        start: The weights before the choice among seeds that went ahead of the recording; empty where none did.
         around: At the same steps, the state of what a wrapper puts around the model, such as GraGR's pathway and
             attention, by its name in the wrapper.
         conflict_count: In how many recorded steps each node was in conflict, ``[num_nodes]``.
@@ -60,6 +61,7 @@ class GradientHistory:
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
     snapshots: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     weights: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    start: dict[str, Tensor] = field(default_factory=dict)
     around: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     conflict_count: Tensor | None = None
     curves: dict[str, list[float]] = field(default_factory=dict)

@@ -252,6 +252,7 @@ class GraGR(nn.Module):
         self.attention[links] = alpha.detach()[links] * scale
         self.attention_edges = edge_index.clone()  # the caller's own may change in place
 
+    @torch.enable_grad()
     def fit(
         self,
         data: Data,
@@ -263,7 +264,7 @@ class GraGR(nn.Module):
         record: bool = True,
         progress: bool = True,
     ) -> Self:
-        """Train on a whole graph with Adam and cross entropy.
+        """Train on a whole graph with Adam and cross entropy, with all modules in training mode.
 
         Args:
             data: The graph, with ``x``, ``edge_index``, ``y`` and ``train_mask``; ``val_mask`` where there is one.
@@ -325,8 +326,7 @@ class GraGR(nn.Module):
             if record:  # enters before the correction, and so records what the loss asked for
                 parts = partial(self._parts, data.edge_index.size(1))
                 recorder = GradientRecorder(self.model, data, count_conflicts=not counts, around=parts)
-                if first is not None:  # an audit trains again from weights that have seen no label
-                    hooks.callback(recorder.history.weights.update, {0: first})
+                recorder.history.start = first or {}  # an audit trains again from weights that have seen no label
                 history, aside = hooks.enter_context(recorder), recorder.paused
             self.curves = history.curves
             reasoning = None
@@ -391,7 +391,8 @@ class GraGR(nn.Module):
         if self.pathway is None or "pathway.beta" not in own:  # an existing one keeps its parameters
             layers = {int(found[1]): value for name, value in own.items() if (found := _PATHWAY_WEIGHT.fullmatch(name))}
             sizes = [(layers[number].size(1), layers[number].size(0)) for number in sorted(layers)]
-            self.pathway = ConflictPathway(sizes).to(device, self._dtype) if sizes else None
+            with torch.random.fork_rng(devices=[]):
+                self.pathway = ConflictPathway(sizes).to(device, self._dtype) if sizes else None
         for name in ("class_signal", "attention", "attention_edges"):
             value = own.get(name)
             setattr(self, name, None if value is None else torch.empty_like(value, device=device))

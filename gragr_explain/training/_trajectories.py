@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
 from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
@@ -44,13 +45,28 @@ class Selection:
 
 
 def reset_parameters(model: nn.Module) -> None:
-    """Initialise a model anew.
+    """Initialise a model anew; what is frozen, parameters and the buffers beside nothing but such, stays.
 
     Raises:
         UnsupportedModelError: If it holds parameters of a module that cannot be initialised anew.
     """
-    if callable(getattr(model, "reset_parameters", None)):
-        model.reset_parameters()  # type: ignore[operator]
+    frozen: list[Tensor] = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    for module in model.modules():
+        own = list(module.parameters())
+        if own and not any(parameter.requires_grad for parameter in own):
+            frozen += module.buffers(recurse=False)
+    kept = [(tensor, tensor.detach().clone()) for tensor in frozen]
+    _reset(model)
+    with torch.no_grad():
+        for tensor, value in kept:
+            tensor.copy_(value)
+
+
+def _reset(model: nn.Module) -> None:
+    reset = getattr(model, "reset_parameters", None)
+    inherited = getattr(reset, "__func__", None) is MessagePassing.reset_parameters  # which knows of no weights
+    if callable(reset) and not inherited:
+        reset()
         return
     if next(model.parameters(recurse=False), None) is not None:
         raise UnsupportedModelError(
@@ -58,7 +74,7 @@ def reset_parameters(model: nn.Module) -> None:
             "train with seeds=1"
         )
     for child in model.children():
-        reset_parameters(child)
+        _reset(child)
 
 
 def select_trajectory(
@@ -152,7 +168,10 @@ def _together(
     model = copy.deepcopy(model)  # what layers cache in such a pass is of no use outside of it
     arguments = forward_arguments(model, data)
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    alike = _same_tensors(model)
+    stacked = {
+        name: torch.stack([state[name] for state in states]) for name in states[0] if alike.get(name, name) == name
+    }
     learned = {name: stacked.pop(name).requires_grad_() for name in trainable}
     optimizer = torch.optim.Adam(list(learned.values()), lr=lr, weight_decay=weight_decay)
 
@@ -182,12 +201,15 @@ def _together(
         bar.update()
     val_loss, val_acc = torch.stack(curves, -1)
     chosen = _lowest(val_loss[:, -1])
-    weights = {name: {**stacked, **learned}[name][chosen].detach().clone() for name in states[0]}
+    ends, tops = (
+        {name: value[chosen].detach().clone() for name, value in found.items()}
+        for found in ({**stacked, **learned}, best)
+    )
+    weights, peak = ({name: found[alike.get(name, name)] for name in states[0]} for found in (ends, tops))
     moments = [
         {key: value[chosen].clone() if value.dim() else value.clone() for key, value in optimizer.state[part].items()}
         for part in learned.values()
     ]
-    peak = {name: best[name][chosen].clone() for name in states[0]}
     return Selection(chosen, val_loss, val_acc, weights, peak, moments, together=True)
 
 
@@ -227,6 +249,13 @@ def _one_by_one(
         ends.append((copy_weights(model), best, moments))
     chosen = _lowest(val_loss[:, -1])
     return Selection(chosen, val_loss, val_acc, *ends[chosen], together=False)
+
+
+def _same_tensors(model: nn.Module) -> dict[str, str]:
+    """Under which name each tensor of a model is found first: that of a layer that is there twice has two."""
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    first = {id(tensor): name for name, tensor in reversed(named)}
+    return {name: first[id(tensor)] for name, tensor in named}
 
 
 def _cuda_states() -> list[Tensor]:

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE
+from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE, MessagePassing
 
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
-from gragr_explain.history import copy_weights
+from gragr_explain.history import GradientHistory, copy_weights
+from gragr_explain.models import GRAFF
 from gragr_explain.training import GraGR, GraGRPlusPlus, Selection, select_trajectory
+from gragr_explain.training._trajectories import reset_parameters
 
 BACKBONES = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}
 ALONE = {"conflict": False, "alignment": False}
@@ -148,9 +150,75 @@ def test_frozen_parameters_stay_and_have_no_moments(batched, data):
     model.convs[0].requires_grad_(False)
     found = select(model, data, batched=batched, seeds=3)
     assert len(found.moments) == 2
-    first = starts(model, 3)[found.chosen]
-    assert torch.equal(found.weights["convs.0.lin.weight"], first.convs[0].lin.weight)
-    assert not torch.equal(found.weights["convs.1.lin.weight"], first.convs[1].lin.weight)
+    assert torch.equal(found.weights["convs.0.lin.weight"], model.convs[0].lin.weight)
+    assert not torch.equal(found.weights["convs.1.lin.weight"], starts(model, 3)[found.chosen].convs[1].lin.weight)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_frozen_is_the_same_in_every_trajectory(seed, data):
+    """A pretrained layer, and the running statistics of a normalisation that is not trained."""
+    model = build("GCN", norm="batch_norm")
+    for part in (model.convs[0], model.norms[0]):
+        part.requires_grad_(False)
+    plain_loop(model, data, 2)
+    before = copy.deepcopy(model.state_dict())
+    torch.manual_seed(seed)
+    reset_parameters(model)
+    kept = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    assert kept == {name for name in before if name.startswith(("convs.0", "norms.0"))}
+    trained = GraGRPlusPlus(model, seed_epochs=2).fit(data, epochs=6, progress=False)
+    for name, parameter in trained.model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (name in kept)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = GCNConv(5, 5), GCNConv(5, 5)
+        self.second.lin.weight = self.first.lin.weight
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x, edge_index):
+        return self.head(self.second(self.first(x, edge_index).relu(), edge_index))
+
+
+@pytest.mark.parametrize("make", [Tied, lambda: GRAFF(5, 8, 3, 3)])
+def test_shared_weights_are_trained_in_one_pass_as_one_by_one(make, make_data):
+    data = make_data(dtype=torch.float64)
+    torch.manual_seed(0)
+    model = make().double()
+    one, other = (select(model, data, batched=batched, weight_decay=0.0) for batched in (True, False))
+    torch.testing.assert_close(one.val_loss, other.val_loss, rtol=1e-5, atol=1e-6, check_dtype=False)
+    assert one.chosen == other.chosen
+    for mine, theirs in ((one.weights, other.weights), (one.best, other.best)):
+        assert list(mine) == list(theirs)
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one.moments, other.moments, rtol=1e-5, atol=1e-8)
+
+
+class Bare(MessagePassing):
+    """A layer of somebody's own, whose weights PyG's reset_parameters does not know."""
+
+    def __init__(self, channels, out_channels, scale=False):
+        super().__init__()
+        self.lin = nn.Linear(channels, out_channels)
+        if scale:
+            self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x, edge_index):
+        return self.propagate(edge_index, x=self.lin(x))
+
+
+def test_layers_of_ones_own_are_drawn_anew():
+    torch.manual_seed(0)
+    model = nn.ModuleList([Bare(5, 3)])
+    before = copy_weights(model)
+    reset_parameters(model)
+    assert not any(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with pytest.raises(UnsupportedModelError, match=r"Bare has parameters but no reset_parameters\(\)"):
+        reset_parameters(Bare(5, 3, scale=True))
 
 
 def test_edge_weights_are_used(data):
@@ -373,13 +441,17 @@ def test_more_epochs_for_the_choice_than_there_are(data):
     assert trained.history.num_steps == 1
 
 
-def test_the_first_weights_are_those_before_the_choice(data):
-    """An audit trains again from them, and they must not know any label."""
+def test_the_weights_before_the_choice_are_kept_beside_those_that_were_recorded(data, tmp_path):
+    """An audit trains again from them, and they must not know any label; the recorded training starts after it."""
     model = build("GCN")
     before = copy_weights(model)
     trained = GraGR(model, seeds=3, seed_epochs=4, **ALONE).fit(data, epochs=12, progress=False)
-    assert min(trained.history.weights) == 0
-    assert all(torch.equal(trained.history.weights[0][name], value) for name, value in before.items())
+    chosen = trained.selection.weights
+    assert all(torch.equal(trained.history.weights[0][name], value) for name, value in chosen.items())
+    trained.history.save(tmp_path)
+    for history in (trained.history, GradientHistory.load(tmp_path)):
+        assert set(history.start) == set(before)
+        assert all(torch.equal(history.start[name], value) for name, value in before.items())
     assert not torch.equal(trained.selection.weights["convs.0.lin.weight"], before["convs.0.lin.weight"])
 
 
