@@ -25,7 +25,7 @@ from gragr_explain.field import check_edges
 from gragr_explain.modes import evaluating
 
 _EDGE_ARGUMENTS = ("edge_weight", "edge_attr", "edge_type")
-_GIVEN = {"x", "edge_index", "batch", "y"}  # what a model is called with anyway, or must not be
+_GIVEN = {"x", "edge_index", "y"}  # what a model is called with anyway, or must not be
 _WRAPPED = ("model", "_orig_mod", "module")  # where GraGR, torch.compile and DistributedDataParallel keep a model
 
 
@@ -175,7 +175,7 @@ def check_same_graph(data: Data, x: Tensor, edge_index: Tensor) -> None:
 
 
 def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
-    """What a model's forward pass takes of a graph beside ``x``, ``edge_index`` and ``batch``.
+    """What a model's forward pass takes of a graph beside ``x`` and ``edge_index``.
 
     Args:
         model: The model. PyG's ``BasicGNN`` models say themselves what they support.
@@ -183,7 +183,7 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
 
     Returns:
         The tensors of the graph that the forward pass has a parameter of the same name for, for example
-        ``edge_weight``, ``edge_attr``, ``edge_type`` or ``pos``; never the labels.
+        ``edge_weight``, ``edge_attr``, ``edge_type``, ``pos`` or, of a batch of graphs, ``batch``; never the labels.
 
     Example:
         >>> from torch_geometric.nn import GCN, GIN
@@ -194,7 +194,8 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
     inner: Any = model
     taken = inspect.signature(model.forward).parameters
     while any(kind.kind == kind.VAR_KEYWORD for kind in taken.values()):  # a wrapper that passes everything on
-        wrapped = next((getattr(inner, name) for name in _WRAPPED if hasattr(inner, name)), None)
+        named, parts = [getattr(inner, name) for name in _WRAPPED if hasattr(inner, name)], list(inner.children())
+        wrapped = named[0] if named else parts[0] if len(parts) == 1 else None
         if wrapped is None:
             break
         inner, taken = wrapped, inspect.signature(wrapped.forward).parameters
@@ -249,6 +250,9 @@ def trial_errors(x: Tensor, call: str = "model(x, edge_index)", subject: str = "
         raise
     except TypeError as error:
         raise UnsupportedModelError(f"expected a model to call as {call}, got one where {error}") from error
+    except (AttributeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UnsupportedModelError(f"expected a model to call as {call}, got one that fails with {reason}") from error
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidGraphError(

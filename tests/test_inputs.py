@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.nn import GAT, GCN, GIN
 
 from gragr_explain import GraGR
@@ -208,3 +208,27 @@ def test_a_frozen_module_stays_frozen():
 def test_wrapped_models_get_what_they_take(wrap):
     data = Data(edge_index=torch.tensor([[0], [1]]), edge_weight=torch.ones(1), edge_attr=torch.ones(1, 2))
     assert list(forward_arguments(wrap(GCN(2, 4, num_layers=2, out_channels=2)), data)) == ["edge_weight"]
+
+
+def test_models_of_several_graphs_are_told_which_node_is_whose() -> None:
+    graphs = [Data(x=X + shift, edge_index=EDGES) for shift in range(2)]
+    together, model = Batch.from_data_list(graphs), GCN(3, 4, num_layers=2, out_channels=2, norm="GraphNorm").eval()
+    assert list(forward_arguments(model, together)) == ["batch"]
+    assert forward_arguments(model, graphs[0]) == {}
+    alone = torch.cat([trial_output(model, graph) for graph in graphs])
+    torch.testing.assert_close(trial_output(model, together), alone)
+
+
+def test_whoever_wraps_one_model_and_passes_all_on_gets_what_that_takes() -> None:
+    class Outer(nn.Module):
+        def __init__(self, *models: nn.Module) -> None:
+            super().__init__()
+            self.gnns = nn.ModuleList(models) if len(models) > 1 else None
+            self.gnn = models[0]
+
+        def forward(self, x: Tensor, edge_index: Tensor, **kwargs: Tensor) -> Tensor:
+            return self.gnn(x, edge_index, **kwargs)
+
+    data = Data(x=X, edge_index=EDGES, edge_weight=torch.rand(5))
+    assert list(forward_arguments(Outer(GCN(3, 4, 2, 2)), data)) == ["edge_weight"]
+    assert forward_arguments(Outer(GIN(3, 4, 2, 2)), data) == {}

@@ -140,7 +140,7 @@ class _Job:
     def prepare(cls, explainer: Explainer, graphs: dict[int, Data]) -> _Job:
         model = explainer.model
         number = max(graphs, key=lambda number: graphs[number].edge_index.size(1))
-        names = tuple(forward_arguments(model, graphs[number]))
+        names = tuple(name for name in forward_arguments(model, graphs[number]) if name != "batch")
         takes_batch = "batch" in inspect.signature(model.forward).parameters
         union = _union([graphs[number]], names, takes_batch)
         with listening(model) as calls:

@@ -17,7 +17,7 @@ from gragr_explain.inputs import check_one_kind
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
-from gragr_explain.training._task_batches import check_graphs, collate
+from gragr_explain.training._task_batches import check_encoder, check_graphs, collate
 from gragr_explain.training._task_gradnorm import GradNorm
 from gragr_explain.training._task_gragr import GraGRTasks
 from gragr_explain.training._task_jacobian import AGGREGATORS, Aggregated
@@ -53,6 +53,7 @@ class MultiTaskResult:
     selection_seconds: float
 
 
+@torch.enable_grad()
 def train_multitask(
     model: MultiTaskModel,
     train: Sequence[Data],
@@ -119,7 +120,8 @@ def train_multitask(
         InvalidArgumentError: If an argument is out of range, tasks shall be weighed and there is only one, validation
             graphs are needed and there are none, or a package that the method needs is not installed.
         InvalidGraphError: If graphs or labels cannot be used.
-        UnsupportedModelError: If the model has nothing to train.
+        UnsupportedModelError: If the model has nothing to train, cannot be called with the graphs, or its encoder does
+            not return representations of the width that it was said to have.
         TrainingError: If a loss is not finite, be it that after the last step, or the validation loss in every epoch;
             the model then has the last weights whose loss was.
 
@@ -146,6 +148,7 @@ def train_multitask(
     named = {f"training graph {place}": graph for place, graph in enumerate(train)}
     named |= {f"validation graph {place}": graph for place, graph in enumerate(val or ())}
     check_one_kind(model.encoder, named)
+    check_encoder(model, train[0])
     if val is not None and bool((torch.stack(val_labels) < 0).all()):
         raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
     with torch.random.fork_rng():

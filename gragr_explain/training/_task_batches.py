@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from gragr_explain.errors import InvalidGraphError
-from gragr_explain.inputs import check_data, forward_arguments
+from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.inputs import check_data, forward_arguments, trial_errors
+from gragr_explain.modes import evaluating
 from gragr_explain.training._task_model import MultiTaskModel
 
 
@@ -61,9 +63,11 @@ def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) 
         The labels of each graph, integers of shape ``[num_tasks]``.
 
     Raises:
-        InvalidTypeError: If one of them is no graph.
+        InvalidTypeError: If they are no list or data set, or one of them is no graph.
         InvalidGraphError: If there is no graph, a graph cannot be used, or labels are missing or out of range.
     """
+    if not (hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__")):
+        raise InvalidTypeError(f"expected graphs for {name} as a list or a data set, got {type(graphs).__name__}")
     if len(graphs) == 0:
         raise InvalidGraphError(f"expected at least one graph for {name}, got none")
     expected = len(num_classes)
@@ -86,6 +90,26 @@ def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) 
     return list(y.long())
 
 
+@torch.no_grad()
+def check_encoder(model: MultiTaskModel, graph: Data) -> None:
+    """Call a model with a graph once, which gives lazy layers their shapes.
+
+    Raises:
+        UnsupportedModelError: If it cannot be called so, or its encoder returns something else than it was said to.
+        InvalidGraphError: If it cannot take the graph's features.
+    """
+    graph = copy.copy(graph).to(str(next(model.parameters()).device))
+    edges, channels = forward_arguments(model.encoder, graph), model.heads[0].in_features
+    with evaluating(model), trial_errors(graph.x, "encoder(x, edge_index)"):
+        found = model.encoder(graph.x, graph.edge_index, **edges)
+        if not isinstance(found, Tensor) or found.shape != (graph.x.size(0), channels):
+            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise UnsupportedModelError(
+                f"expected an encoder that returns representations of shape [{graph.x.size(0)}, {channels}], got {got}"
+            )
+        model(graph.x, graph.edge_index, **edges)
+
+
 def collate(
     graphs: Sequence[Data],
     labels: Sequence[Tensor],
@@ -106,6 +130,7 @@ def collate(
         y = torch.stack([labels[i] for i in chosen], dim=1).to(device)
         present = tuple((y >= 0).any(1).nonzero().view(-1).tolist())
         edges = forward_arguments(encoder, together)
+        edges.pop("batch", None)  # which the model hands on itself
         batches.append(TaskBatch(together.x, together.edge_index, edges, together.batch, y, present))
     return batches
 

@@ -128,7 +128,7 @@ def select_seed(loop: TaskLoop, seed: int, num_seeds: int, epochs: int, progress
     tried: list[TaskLoop] = []
     with tqdm(total=num_seeds * epochs, desc="choosing a seed", unit="epoch", disable=not progress) as bar:
         for offset in range(num_seeds):
-            candidate = loop.again(seed * num_seeds + offset)
+            candidate = loop.again((seed * num_seeds + offset) % 2**63)
             try:
                 candidate.run(Average(candidate.model), epochs, None, bar)
             except TrainingError:

@@ -223,3 +223,37 @@ def test_selection_takes_the_seed_of_the_lowest_validation_loss():
     assert result.curves["val_loss"][epochs - 1] == alone[chosen]
     assert len(result.curves["loss"]) == 10
     assert result.selection_seconds > 0
+
+
+@pytest.mark.parametrize("norm", ["GraphNorm", "InstanceNorm", "BatchNorm"])
+def test_what_is_said_of_a_graph_does_not_hang_on_its_batch(norm):
+    graphs = make_graphs(6)
+    for place, graph in enumerate(graphs):
+        graph.x += 3 * place
+    model = MultiTaskModel(GCN(3, 8, 2, norm=norm), 8, [2, 2, 3])
+    train_multitask(model, graphs, graphs, epochs=2, meta=None, progress=False)
+    labels = check_graphs(graphs, model.num_classes, "training")
+    together = collate(graphs, labels, range(6), 99, model)[0]
+    for place, graph in enumerate(graphs):
+        for mine, all_of_them in zip(model(graph.x, graph.edge_index), together.logits(model), strict=True):
+            torch.testing.assert_close(mine[0], all_of_them[place], rtol=1e-4, atol=1e-5)
+
+
+def test_layers_get_their_shapes_from_the_graphs():
+    model = MultiTaskModel(GCN(-1, 8, 2), 8, [2, 2, 3])
+    result = train_multitask(model, make_graphs(), make_graphs(), epochs=3, progress=False)
+    assert len(result.curves["loss"]) == 3
+
+
+def test_training_needs_no_gradients_from_outside():
+    plain, model = make_model(), make_model()
+    train_multitask(plain, make_graphs(), make_graphs(), epochs=3, progress=False)
+    with torch.no_grad():
+        train_multitask(model, make_graphs(), make_graphs(), epochs=3, progress=False)
+    assert equal(plain, model)
+
+
+def test_a_large_seed_selects_among_seeds_too():
+    train_multitask(
+        make_model(), make_graphs(8), make_graphs(8), method="gragr++", epochs=3, seed=2**62, progress=False
+    )

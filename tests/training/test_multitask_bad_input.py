@@ -170,3 +170,38 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(_task_jacobian, "find_spec", lambda name: None)
     with pytest.raises(InvalidArgumentError, match=r"'cagrad' needs torchjd, cvxpy, clarabel.*\[multitask\]"):
         train_multitask(make_model(), make_graphs(4), make_graphs(4), method="cagrad", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: (graph for graph in make_graphs(4)), InvalidTypeError, "a list .*, got generator"),
+        (lambda: widened(torch.rand(9, 5)), InvalidGraphError, r"features of shape \[9, 5\]"),
+        (lambda: widened(torch.rand(9, 3).double()), InvalidGraphError, r"\(torch\.float64\)"),
+    ],
+    ids=["a generator", "another width", "double precision"],
+)
+def test_graphs_that_the_encoder_cannot_take(make, error, message):
+    model = make_model()
+    with pytest.raises(error, match=message):
+        train_multitask(model, make(), method="average", progress=False)
+    assert equal(model, make_model())
+
+
+def widened(x):
+    """Graphs of other features."""
+    graph = make_graphs(1)[0]
+    graph.x, graph.edge_index = x, torch.tensor([[0], [1]])
+    return [graph]
+
+
+def test_an_encoder_of_another_width():
+    model = MultiTaskModel(GCN(3, 8, 2), 16, [2, 2, 3])
+    with pytest.raises(UnsupportedModelError, match=r"representations of shape \[\d+, 16\], got \[\d+, 8\]"):
+        train_multitask(model, make_graphs(4), make_graphs(4), progress=False)
+
+
+@pytest.mark.parametrize("classes", [2, "22", [2, 2.5], [2, "3"], None])
+def test_numbers_of_classes_that_are_none(classes):
+    with pytest.raises(InvalidTypeError, match="num_classes"):
+        MultiTaskModel(GCN(3, 8, 2), 8, classes)
