@@ -6,18 +6,24 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gragr_explain.labels import classes_of, mask_of
+
 
 def known_labels(data: Data) -> Tensor:
     """The class labels of a graph, -1 where unknown, ``[num_nodes]``: everywhere, where there is none for each node."""
-    y, unknown = data.get("y"), torch.full(data.x.shape[:1], -1, device=data.x.device)
-    usable = isinstance(y, Tensor) and y.shape == unknown.shape and not y.is_floating_point()
-    return y.to(unknown.device) if usable else unknown
+    classes = classes_of(data.get("y"), data.x.size(0))
+    return torch.full(data.x.shape[:1], -1, device=data.x.device) if classes is None else classes.to(data.x.device)
 
 
 def counted_nodes(data: Data, mask_name: str, targets: Tensor) -> Tensor:
-    """The nodes of a mask whose labels are known, without the targets, ``[num_counted]``; none without such a mask."""
-    mask, y = data.get(mask_name), known_labels(data)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != y.shape:
+    """The nodes of a mask whose labels are known, without the targets, ``[num_counted]``; none without such a mask.
+
+    Raises:
+        InvalidTypeError: If it is no boolean tensor.
+        InvalidGraphError: If it does not fit the graph, for example because it holds many splits.
+    """
+    mask, y = mask_of(data, mask_name), known_labels(data)
+    if mask is None:
         return targets[:0]
     counted = mask.to(y.device) & (y >= 0)
     counted[targets] = False

@@ -226,7 +226,7 @@ def _edit(model: nn.Module, data: Data, request: Request, state: ModelState, set
         count = settings.num_subsets if settings.method == "gre+" else 1
         others = request.others[~torch.isin(request.others, request.index)]
         subsets = node_subsets(request.labels, others, count)
-    steps, success = descend(request, parameters, subsets, settings.steps, settings.max_steps)
+    steps, success = descend(request, parameters, subsets, min(settings.steps, settings.max_steps), settings.max_steps)
     if success and all(bool(parameter.isfinite().all()) for parameter in parameters):
         state.learned(request.index)
         return _result(data, request, state, settings, steps, "")
@@ -259,6 +259,7 @@ def _result(data: Data, request: Request, state: ModelState, settings: _Settings
         accuracy_after=accuracies[1],
         change=_distance(changed),
         _changed=changed,
+        _model=state.model,
     )
 
 

@@ -93,17 +93,22 @@ def predictor(model: nn.Module, data: Data) -> Callable[[], Tensor]:
     passes_on = any(kind.kind in (kind.VAR_KEYWORD, kind.VAR_POSITIONAL) for kind in takes.values())
     if "edge_index" in takes or passes_on or any(isinstance(part, MessagePassing) for part in model.modules()):
         arguments = forward_arguments(model, data)
-        return lambda: call_for_log_probs(lambda: model(data.x, data.edge_index, **arguments))
-    return lambda: call_for_log_probs(lambda: model(data.x))
+        return lambda: call_for_log_probs(lambda: _tensor(model(data.x, data.edge_index, **arguments)))
+    return lambda: call_for_log_probs(lambda: _tensor(model(data.x)))
+
+
+def _tensor(output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise UnsupportedModelError(
+            f"expected a model that returns class scores as a tensor, got {type(output).__name__}"
+        )
+    return output
 
 
 @torch.no_grad()
 def _predictions(predict: Callable[[], Tensor], data: Data) -> Tensor:
-    try:
-        with trial_errors(data.x):
-            output = predict()
-    except AttributeError as error:
-        raise UnsupportedModelError(f"expected a model that returns class scores as a tensor, got {error}") from error
+    with trial_errors(data.x):
+        output = predict()
     if output.dim() != 2 or output.size(0) != data.x.size(0):
         raise UnsupportedModelError(
             f"expected a model that returns class scores of shape [{data.x.size(0)}, num_classes], got "

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gragr_explain.editing._state import same_numbers
 from gragr_explain.errors import EditingError
+from gragr_explain.history import find_history
 
 
 class Flip(NamedTuple):
@@ -54,6 +56,7 @@ class Edit:
     accuracy_after: float | None
     change: float
     _changed: list[tuple[Tensor, Tensor, Tensor]]
+    _model: nn.Module
 
     def __repr__(self) -> str:
         why = "" if self.success else f"reason={self.reason!r}, "
@@ -83,9 +86,14 @@ class Edit:
         Raises:
             EditingError: If the model is not as the edit has left it: a later edit must be undone first.
         """
-        if all(torch.equal(tensor, before) for tensor, before, _ in self._changed):
+        history = find_history(self._model)
+        own: list[Tensor | None] = [*self._model.parameters(), *self._model.buffers()]
+        held = {id(tensor) for tensor in (*own, None if history is None else history.validation)}
+        if not all(id(tensor) in held for tensor, _, _ in self._changed):
+            raise EditingError("expected the model that was edited, got one whose tensors have been replaced since")
+        if all(same_numbers(tensor, before) for tensor, before, _ in self._changed):
             return
-        if not all(torch.equal(tensor, after) for tensor, _, after in self._changed):
+        if not all(same_numbers(tensor, after) for tensor, _, after in self._changed):
             raise EditingError("expected the model as this edit has left it, got another: undo later edits first")
         for tensor, before, _ in self._changed:
             tensor.copy_(before)

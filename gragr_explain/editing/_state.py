@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from gragr_explain.arguments import check_type
+from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import find_history
 from gragr_explain.modes import evaluating, uncompiled
 
@@ -18,10 +20,15 @@ class ModelState:
 
     Args:
         model: The model; its parameters and all of its buffers are copied, and the validation labels of its history.
+
+    Raises:
+        UnsupportedModelError: If it has layers that have no weights yet.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        history = find_history(model)
+        if any(is_lazy(parameter) for parameter in model.parameters()):
+            raise UnsupportedModelError("expected a model with weights, got lazy layers that no graph has been through")
+        self.model, history = model, find_history(model)
         self._validation = None if history is None else history.validation
         tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
         tensors += [] if self._validation is None else [self._validation]
@@ -41,8 +48,15 @@ class ModelState:
     def changed(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The tensors that are another now: each with what it held then, and a copy of what it holds."""
         return [
-            (tensor, kept, tensor.detach().clone()) for tensor, kept in self._tensors if not torch.equal(tensor, kept)
+            (tensor, kept, tensor.detach().clone()) for tensor, kept in self._tensors if not same_numbers(tensor, kept)
         ]
+
+
+def same_numbers(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, NaN in the same places."""
+    if torch.equal(tensor, other) or tensor.shape != other.shape:
+        return tensor.shape == other.shape
+    return bool(((tensor == other) | (tensor.isnan() & other.isnan())).all())
 
 
 @contextmanager

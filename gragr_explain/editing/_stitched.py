@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.arguments import check_number
-from gragr_explain.errors import EditingError, UnsupportedModelError
-from gragr_explain.history import class_log_probs
+from gragr_explain.errors import EditingError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.history import are_probabilities, class_log_probs
 from gragr_explain.inputs import check_data, trial_output
 from gragr_explain.labels import training_nodes
 from gragr_explain.modes import evaluating
@@ -35,10 +35,11 @@ class StitchedMLP(nn.Module):
         seed: Seed of its first weights; the global random state is left alone.
 
     Raises:
-        InvalidTypeError: If the graph is no :class:`~torch_geometric.data.Data`, or a number is none.
+        InvalidTypeError: If the graph is no :class:`~torch_geometric.data.Data`, its features are no floating-point
+            numbers, or a number is none.
         InvalidArgumentError: If one is out of range.
         InvalidGraphError: If it cannot be used.
-        UnsupportedModelError: If the model cannot be called with it or returns no class scores.
+        UnsupportedModelError: If the model cannot be called with it or returns no class scores, or probabilities.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -52,15 +53,22 @@ class StitchedMLP(nn.Module):
     def __init__(self, model: nn.Module, data: Data, hidden_channels: int = 64, seed: int = 0) -> None:
         super().__init__()
         check_data(data)
+        if not data.x.is_floating_point():
+            raise InvalidTypeError(f"expected features of floating-point numbers, got {data.x.dtype}")
         check_number("hidden_channels", hidden_channels, whole=True, least=1)
         check_number("seed", seed, whole=True, least=0)
         output = trial_output(model, data)
         if not isinstance(output, Tensor) or output.dim() != 2 or output.size(1) < 2:
             got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UnsupportedModelError(f"expected a model that returns scores of two or more classes, got {got}")
+        if are_probabilities(output):
+            raise UnsupportedModelError(
+                "expected a model that returns scores, to which others can be added; got one "
+                "that returns probabilities: let it return what it takes the softmax of"
+            )
         self.model = copy.deepcopy(model).requires_grad_(False)
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
+            torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would seed every GPU as well
             first, last = nn.Linear(data.x.size(-1), hidden_channels), nn.Linear(hidden_channels, output.size(1))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -412,3 +412,38 @@ def test_larger_data_are_edited_alike():
     model = trained(GCN(8, 16, num_layers=2, out_channels=3), data)
     node = int((~data.train_mask).nonzero()[0])
     assert edit(model, data, node, other_class(model, data, node)).success
+
+
+def test_an_edit_of_another_models_tensors_cannot_be_undone(gcn, data, wrong):
+    done = edit(gcn, data, wrong[0], int(data.y[wrong[0]]))
+    gcn.load_state_dict(copy.deepcopy(gcn.state_dict()), assign=True)
+    with pytest.raises(EditingError, match="tensors have been replaced"):
+        done.undo()
+
+
+def test_a_buffer_that_holds_nan_is_no_change(gcn, data, wrong):
+    gcn.register_buffer("note", torch.tensor([torch.nan, 1.0]))
+    before = state_of(gcn)
+    done = edit(gcn, data, wrong[0], int(data.y[wrong[0]]))
+    assert done.change > 0
+    done.undo()
+    for name, value in state_of(gcn).items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_no_more_steps_are_planned_than_may_be_taken(gcn, data, wrong):
+    done = edit(gcn, data, wrong[0], int(data.y[wrong[0]]), steps=100, max_steps=5)
+    assert done.success
+    assert done.steps <= 5
+
+
+def test_labels_in_a_column_tell_the_cost_as_others_do(gcn, data, wrong):
+    costs = []
+    for y in (data.y, data.y.view(-1, 1), data.y.view(-1, 1).double()):
+        asked = data.clone()
+        asked.y = y
+        done = edit(gcn, asked, wrong[0], int(data.y[wrong[0]]), method="gd")
+        costs.append((done.accuracy_before, done.accuracy_after))
+        done.undo()
+    assert costs[0] == costs[1] == costs[2]
+    assert None not in costs[0]

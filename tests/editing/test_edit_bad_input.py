@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
-from edited_models import assert_same, state_of
+from edited_models import assert_same, other_class, state_of
 from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCN
+from torch_geometric.nn import GCN, GCNConv
 
+from gragr_explain import GraGR
 from gragr_explain.editing import StitchedMLP, edit, edit_independently, edit_sequence
 from gragr_explain.errors import (
     EditingError,
@@ -202,6 +204,13 @@ def test_bad_input_to_stitch(gcn, data):
         StitchedMLP(gcn, {})
     with pytest.raises(UnsupportedModelError, match=r"got \[90, 1\]"):
         StitchedMLP(GCN(8, 8, num_layers=1, out_channels=1), data)
+    with pytest.raises(UnsupportedModelError, match="returns probabilities"):
+        StitchedMLP(Probable(gcn), data)
+    whole = data.clone()
+    whole.x = whole.x.long()
+    with pytest.raises(InvalidTypeError, match=r"floating-point numbers, got torch\.int64"):
+        StitchedMLP(Embedded(), whole)
+    StitchedMLP(gcn, data, seed=np.int64(3))
     stitched = StitchedMLP(gcn, data)
     data.train_mask = torch.zeros(90).bool()
     with pytest.raises(InvalidGraphError, match="at least one training node"):
@@ -210,3 +219,72 @@ def test_bad_input_to_stitch(gcn, data):
     del data.y
     with pytest.raises(InvalidGraphError, match="labels y"):
         stitched.fit(data)
+
+
+class Probable(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, edge_index):
+        return self.model(x, edge_index).softmax(-1)
+
+
+class Embedded(nn.Module):
+    """Takes features that are numbers of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.conv = nn.Embedding(99, 4), GCNConv(4, 3)
+
+    def forward(self, x, edge_index):
+        return self.conv(self.words(x.abs()).sum(1), edge_index)
+
+
+class Needy(nn.Module):
+    """Needs what the graph does not have."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.conv, self.error = GCNConv(8, 3), error
+
+    def forward(self, x, edge_index, edge_attr=None):
+        if self.error is KeyError:
+            return {}["edge_attr"]
+        return self.conv(x, edge_index, edge_attr.float())
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError])
+def test_a_model_that_fails_is_said_to_fail(error, data):
+    for call in (
+        lambda: edit(Needy(error), data, 0, 1),
+        lambda: GraGR(Needy(error), conflict=False, alignment=False).fit(data, epochs=2, progress=False),
+    ):
+        with pytest.raises(UnsupportedModelError, match=rf"one that fails with {error.__name__}: .*"):
+            call()
+
+
+def test_a_model_that_returns_no_tensor(data):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = GCNConv(8, 3)
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index), None
+
+    with pytest.raises(UnsupportedModelError, match="class scores as a tensor, got tuple"):
+        edit(Pair(), data, 0, 1)
+
+
+def test_layers_without_weights_yet(data):
+    with pytest.raises(UnsupportedModelError, match="lazy layers"):
+        edit(GCN(-1, 8, num_layers=2, out_channels=3), data, 0, 1)
+
+
+def test_a_test_mask_of_many_splits_is_refused_and_nothing_is_changed(gcn, data):
+    before = {name: value.clone() for name, value in gcn.state_dict().items()}
+    data.test_mask = data.test_mask.view(-1, 1).repeat(1, 10)
+    with pytest.raises(InvalidGraphError, match=r"test_mask of shape \[90\], got \[90, 10\], choose one"):
+        edit(gcn, data, 0, other_class(gcn, data, 0))
+    assert all(torch.equal(value, before[name]) for name, value in gcn.state_dict().items())
