@@ -16,6 +16,7 @@ from gragr_explain.explain._strongest import Edge, Feature
 from gragr_explain.rationale import BANDS, ChangeFact, Facts, FeatureFact, NeighbourFact, PsiFact, ValidationFact
 
 _NAMED = 5
+_ALIKE = 0.9  # the cosine of directions that are nearly the same
 
 
 def output_facts(
@@ -148,7 +149,7 @@ def change_fact(change: Change | None, names: Names) -> ChangeFact | None:
 
 
 def psi_facts(gradients: GradientContext, nodes: Tensor) -> tuple[list[tuple[PsiFact, ...]], list[str | None]]:
-    """The psi of some nodes, each entry with its rank in the graph and the third the rank is in, and their roles.
+    """The psi of some nodes, each entry with its rank in the graph and its band, and their roles.
 
     A rank of 0.5 or more is the share of nodes that an entry is above, a smaller one 1 less the share that it is below;
     there is none where so many nodes share an entry that it is above less than half of them, and below less than half.
@@ -157,9 +158,11 @@ def psi_facts(gradients: GradientContext, nodes: Tensor) -> tuple[list[tuple[Psi
     middle, (below, above) = gradients.rank[nodes], gradients.shares(nodes)
     ranks = torch.where(below >= 0.5, below, torch.where(above > 0.5, 1 - above, torch.nan))
     tables = (table.tolist() for table in (gradients.psi[nodes], gradients.valid[nodes], middle, ranks))
-    for row in zip(*tables, strict=True):
+    for cosine, *row in zip(gradients.alignment[nodes].tolist(), *tables, strict=True):
         entries = {
-            name: PsiFact(name, value, valid, None if isnan(rank) else rank, _band(third) if valid else None)
+            name: PsiFact(
+                name, value, valid, None if isnan(rank) else rank, _band(name, third, value, cosine) if valid else None
+            )
             for name, value, valid, third, rank in zip(FEATURES, *row, strict=True)
         }
         facts.append(tuple(entries.values()))
@@ -167,8 +170,19 @@ def psi_facts(gradients: GradientContext, nodes: Tensor) -> tuple[list[tuple[Psi
     return facts, roles
 
 
-def _band(rank: float) -> str:
-    return BANDS[min(int(rank * len(BANDS)), len(BANDS) - 1)]
+def _band(name: str, rank: float, value: float, alignment: float) -> str:
+    """The third of the graph that an entry is in, but none that says what is not so.
+
+    Nobody is in high conflict who learned in the direction of the neighbours, however many are in less. Neighbours that
+    mostly agreed did not learn in different directions, and such as opposed each other not in the same, though others
+    did so even less.
+    """
+    band = min(int(rank * len(BANDS)), len(BANDS) - 1)
+    if name == "conflict":
+        band = min(band, 0 if alignment > _ALIKE else 1 if alignment > 0 else 2)
+    elif name == "stability":
+        band = 2 if value > _ALIKE else max(band, 1) if value > _ALIKE / 2 else min(band, 1 if value < 0 else 2)
+    return BANDS[band]
 
 
 def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int, float]]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from gragr_explain.rationale._wording import PLAIN_NAME
 
 BANDS = ("low", "medium", "high")
-"""Names of the thirds of a graph's own distribution of a psi feature, lowest first."""
+"""Names of the bands of a psi feature, lowest first."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class PsiFact:
         valid: whether the value means something; where it does not, no text may state it.
         rank: share of the graph's valid nodes with a smaller value, where it is at least 0.5, or 1 less the share of
             those with a larger one, where that is below 0.5; None where too many nodes have the same value for either.
-        band: one of :data:`BANDS`, the third of the graph that the rank falls into.
+        band: one of :data:`BANDS`, the third of the graph that the rank falls into; but conflict is high only of a node
+            that learned against its neighbours' direction, and low of one that learned in it, and stability is low only
+            where their directions differ, and high where they are the same.
     """
 
     name: str

@@ -57,9 +57,9 @@ def judge(facts: Facts) -> Reliability:
 
     Where that is known, by how often the model is right about the validation nodes most like it in confidence and
     conflict: below 60 % is low, from 80 % on high. Else by the confidence, of which many models have too much: its band
-    is lowered to medium by high conflict or low stability, and to low by both, since a third of every graph has high
-    conflict; and it is not high where conflict is not known. What is known to be wrong is low. How many predictions of
-    each level are right is in ``reports/reliability.md``.
+    is lowered to medium by high conflict or low stability, and to low by both, since many nodes have one of them that
+    are predicted right; and it is not high where conflict is not known. What is known to be wrong is low. How many
+    predictions of each level are right is in ``reports/reliability.md``.
 
     Args:
         facts: what is known of the prediction.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from gnns import explainer_for
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, global_mean_pool
@@ -208,6 +210,37 @@ def test_what_many_nodes_share_has_no_rank(graph):
     for fact, smaller, larger in zip(facts, below, above, strict=True):
         if fact.rank is not None:
             assert fact.rank == pytest.approx(smaller if fact.rank >= 0.5 else 1 - larger)
+
+
+@given(st.integers(0, 99))
+def test_no_word_says_of_learning_what_is_not_so(seed):
+    """High conflict is that of nodes that learned against their neighbours; and neighbours that agree are not apart."""
+    generator = torch.Generator().manual_seed(seed)
+    common = 3 * torch.rand((), generator=generator)
+    field = torch.randn(12, 3, generator=generator) + common * torch.tensor([1.0, 1.0, 1.0])
+    context = GradientContext.from_field(field, torch.randint(12, (2, 40), generator=generator), "self")
+    conflict, stability = (FEATURES.index(name) for name in ("conflict", "stability"))
+    for node, row in enumerate(psi_facts(context, torch.arange(12))[0]):
+        third = int(3 * float(context.rank[node, conflict])) if row[conflict].valid else None
+        if row[conflict].band == "high":
+            assert third >= 2
+            assert float(context.alignment[node]) <= 0
+        elif third is not None and third >= 2:
+            assert float(context.alignment[node]) > 0
+        if row[stability].valid:
+            assert row[stability].band != "low" or row[stability].value <= 0.45
+            assert row[stability].band != "high" or row[stability].value >= 0
+            assert row[stability].band == "high" or row[stability].value <= 0.9
+
+
+def test_where_all_learned_alike_nobody_was_in_conflict():
+    """The field of a ring whose nodes are all the same: rounding makes a conflict of each, and ranks of these."""
+    ring = torch.stack([torch.arange(12), (torch.arange(12) + 1) % 12])
+    field = torch.ones(12, 3) + 1e-4 * torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+    context = GradientContext.from_field(field, torch.cat([ring, ring.flip(0)], dim=1), "self")
+    bands = [{fact.name: fact.band for fact in row} for row in psi_facts(context, torch.arange(12))[0]]
+    assert {band["conflict"] for band in bands} == {"low"}
+    assert {band["stability"] for band in bands} == {"high"}
 
 
 class Headed(nn.Module):
