@@ -29,6 +29,7 @@ from gragr_explain.inputs import check_undirected
 from gragr_explain.pairs import read_pair, write_single
 
 _STILL = 1e-4  # below it, features have practically not moved
+_SWOLLEN = 3.0  # above it, features are more what was learned than what they began as
 _CHECKPOINT = "condensation", "gragr-explain condensation", 1
 
 
@@ -170,7 +171,7 @@ def condense(
             bar.set_postfix(distance=f"{condensation.curves['loss'][-1]:.3f}", refresh=False)
             bar.update()
     if settings.lr_feat and (not structure or epochs > STRUCTURE_EPOCHS):
-        _warn_if_still(condensation.x, begun)
+        _warn_of_lengths(condensation.x, begun)
     return _finished(condensation, {**made_with, "epochs": epochs, "begun_as": begun_as.tolist()})
 
 
@@ -185,15 +186,23 @@ def _check_arguments(
     check_type("settings", settings, CondensationSettings)
 
 
-def _warn_if_still(x: Tensor, begun: Tensor) -> None:
-    """Warn if features are practically those that they began as."""
-    moved = float((x.detach() - begun).norm() / begun.norm().clamp(min=torch.finfo(x.dtype).tiny))
+def _warn_of_lengths(x: Tensor, begun: Tensor) -> None:
+    """Warn if features are practically those that they began as, or so long that nothing of these is left."""
+    length = begun.norm().clamp(min=torch.finfo(x.dtype).tiny)
+    moved, grown = float((x.detach() - begun).norm() / length), float(x.detach().norm() / length)
+    said = ""
     if moved < _STILL:
-        warnings.warn(
+        said = (
             f"the condensed features moved by {moved:.1g} of their length from the nodes they began as: they are large "
-            "beside settings.lr_feat; scale them down, or raise it",
-            stacklevel=5,  # of whoever calls condense, beyond its two decorators
+            "beside settings.lr_feat; scale them down, or raise it"
         )
+    elif grown > _SWOLLEN:
+        said = (
+            f"the condensed features are {grown:.2g} times as long as the nodes they began as: they are small beside "
+            "settings.lr_feat; scale them up, or lower it"
+        )
+    if said:
+        warnings.warn(said, stacklevel=5)  # of whoever calls condense, beyond its two decorators
 
 
 def _fingerprint(data: Data, x: Tensor) -> dict[str, Any]:

@@ -191,7 +191,7 @@ class GradientRecorder:
         if hidden.size(0) != self._num_nodes:
             raise HistoryMismatchError(
                 f"expected every step to train on the same whole graph of {self._num_nodes} nodes, "
-                f"got one of {hidden.size(0)} nodes"
+                f"got one of {hidden.size(0)} nodes, or a layer that sees no more, as after pooling"
             )
 
     def _on_predictions(self, hidden: Tensor, output: Tensor, step: int) -> None:

@@ -70,7 +70,7 @@ class ChannelMixing(nn.Module):
         self.kind = w if isinstance(w, str) else "given"
         self.omega = nn.Parameter(torch.empty(channels))
         if isinstance(w, Tensor):
-            self.register_buffer("weight", w.detach().clone())
+            self.register_buffer("weight", w.detach().clone().to(self.omega.dtype))
         elif w in MIXINGS:
             self.weight = nn.Parameter(torch.empty(channels, channels))
         else:

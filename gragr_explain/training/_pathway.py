@@ -58,16 +58,17 @@ class ConflictPathway(nn.Module):
         handles = []
         if bool(self.beta > 0):
             for layer, own in zip(message_passing_layers(model), self.layers, strict=True):
-                handles.append(layer.register_forward_hook(self._mixer(own), prepend=True))
+                handles.append(layer.register_forward_hook(self._mixer(own), prepend=True, with_kwargs=True))
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _mixer(self, own: nn.Module) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-        def mix(_layer: nn.Module, inputs: tuple[Any, ...], base: Tensor) -> Tensor:
-            return torch.lerp(base, own(inputs[0]).to(base.dtype), self.beta.to(base.dtype))
+    def _mixer(self, own: nn.Module) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], Tensor]:
+        def mix(_layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], base: Tensor) -> Tensor:
+            x = inputs[0] if inputs else named["x"]
+            return torch.lerp(base, own(x).to(base.dtype), self.beta.to(base.dtype))
 
         return mix
 
@@ -85,15 +86,16 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
     """
     sizes: dict[nn.Module, tuple[int, int]] = {}
 
-    def see(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        matrices = [value for value in (*inputs[:1], output) if isinstance(value, Tensor) and value.dim() == 2]
+    def see(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        given = inputs[0] if inputs else named.get("x")
+        matrices = [value for value in (given, output) if isinstance(value, Tensor) and value.dim() == 2]
         if layer in sizes or len(matrices) != 2:
             reason = "is called several times" if layer in sizes else "is not from one matrix of nodes to another"
             raise UnsupportedModelError(f"no conflict pathway: {type(layer).__name__} {reason}; use pathway=False")
         sizes[layer] = (matrices[0].size(1), matrices[1].size(1))
 
     layers = message_passing_layers(model)
-    handles = [layer.register_forward_hook(see) for layer in layers]
+    handles = [layer.register_forward_hook(see, with_kwargs=True) for layer in layers]
     try:
         with torch.no_grad():
             example()

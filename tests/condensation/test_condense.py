@@ -385,6 +385,13 @@ def test_weights_of_edges_may_be_of_another_type() -> None:
     assert prototypes(condensed, double).equals(prototypes(condensed, data))
 
 
+def test_features_that_nothing_is_left_of_are_told_of() -> None:
+    data = make_graph()
+    data.x = 1e-4 * data.x
+    with pytest.warns(UserWarning, match=r"times as long as .* small beside settings\.lr_feat"):
+        quickly(data)
+
+
 def test_features_that_hardly_move_are_told_of() -> None:
     data = make_graph()
     data.x = 1e6 * data.x

@@ -251,3 +251,9 @@ def test_it_learns_with_any_aggregation(act: object, normalize: bool, aggr: str)
     conv(x, x, edge_index).square().sum().backward()
     assert bool(x.grad.isfinite().all())
     assert all(bool(parameter.grad.isfinite().all()) for parameter in conv.parameters())
+
+
+def test_a_matrix_of_another_type_is_taken() -> None:
+    x, edge_index = torch.rand(3, 4), torch.tensor([[0, 1], [1, 0]])
+    given, own = (GRAFFConv(4, w=torch.eye(4, dtype=dtype)) for dtype in (torch.float64, torch.float32))
+    assert torch.equal(given(x, x, edge_index), own(x, x, edge_index))

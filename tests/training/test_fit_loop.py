@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GINConv, GraphSAGE, SAGEConv
 
-from gragr_explain import GradientHistory, GradientRecorder, GraGR
+from gragr_explain import GradientHistory, GradientRecorder, GraGR, GraGRPlusPlus
 from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, TrainingError
 from gragr_explain.history import find_history
 from gragr_explain.training import TABLE_5, hyperparameters_of
@@ -334,3 +334,15 @@ def test_state_dict_of_another_model_is_refused(data):
     trained = GraGR(gcn()).fit(data, epochs=2, progress=False)
     with pytest.raises(RuntimeError, match="size mismatch"):
         GraGR(GCN(5, 4, num_layers=2, out_channels=3)).load_state_dict(trained.state_dict())
+
+
+@pytest.mark.parametrize("kind", [GraGR, GraGRPlusPlus])
+def test_training_needs_no_gradients_from_outside(kind, data):
+    weights = []
+    for mode in (torch.enable_grad, torch.no_grad):
+        torch.manual_seed(0)
+        model = GCN(5, 8, num_layers=2, out_channels=3)
+        with mode():
+            kind(model).fit(data, epochs=5, progress=False)
+        weights.append(model.state_dict())
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())

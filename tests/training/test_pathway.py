@@ -167,7 +167,6 @@ UNSUPPORTED = {
         lambda m, x, e: m.second((m.first(x, e), m.first(x, e)), e),
         "is called several times|is not from one matrix",
     ),
-    "by name": (lambda m, x, e: m.second(x=m.first(x, e), edge_index=e), "GATConv is not from one matrix"),
 }
 
 
@@ -542,3 +541,31 @@ def test_an_explanation_of_an_open_gate_names_no_edges(opened):
     found = explain_many(explainer, GRAPH, [3], progress=False)
     assert found.edges[0] == []
     assert found.features[0]
+
+
+class Named(nn.Module):
+    """Calls its layers by the names of what they take."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.convs, self.named = nn.ModuleList([GCNConv(5, 8), GCNConv(8, 3)]), named
+
+    def forward(self, x, edge_index):
+        for conv in self.convs:
+            x = conv(x=x, edge_index=edge_index) if self.named else conv(x, edge_index)
+        return x
+
+
+def test_layers_that_are_called_by_name_have_a_pathway_too(data):
+    outputs = []
+    for named in (True, False):
+        torch.manual_seed(0)
+        outputs.append(with_pathway(Named(named).eval(), data, beta=0.5)(data.x, data.edge_index))
+    assert torch.equal(*outputs)
+
+
+def test_loading_draws_no_random_numbers(data):
+    trained = with_pathway(build("GCN"), data)
+    fresh, state = GraGR(build("GCN"), pathway=True), torch.get_rng_state()
+    fresh.load_state_dict(trained.state_dict())
+    assert torch.equal(torch.get_rng_state(), state)
