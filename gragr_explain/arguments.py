@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 from numbers import Integral, Real
 from typing import Any
@@ -26,13 +27,19 @@ def check_names(name: str, names: Any, count: int | None = None) -> None:
 
     Raises:
         InvalidTypeError: If it is no sequence.
-        InvalidArgumentError: If there are not as many.
+        InvalidArgumentError: If there are not as many, or one cannot be written to a file.
     """
     is_sequence = hasattr(names, "__len__") and hasattr(names, "__getitem__")
-    if isinstance(names, str | bytes) or not is_sequence:
+    if isinstance(names, str | bytes | Mapping) or not is_sequence:
         raise InvalidTypeError(f"expected {name} as a sequence of names, got {names!r}")
     if count is not None and len(names) != count:
         raise InvalidArgumentError(f"expected {count} {name}, got {len(names)}")
+    try:
+        "".join(map(str, names)).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"expected {name} that are Unicode text, got half of a surrogate pair, {error.object[error.start]!r}"
+        ) from error
 
 
 def check_number(

@@ -32,7 +32,7 @@ from gragr_explain import (
     streaming,
     training,
 )
-from gragr_explain.arguments import check_number, check_type
+from gragr_explain.arguments import check_names, check_number, check_type
 from gragr_explain.errors import GragrError, InvalidArgumentError, InvalidTypeError
 
 RESULTS = {  # what is returned to users, who need not make one
@@ -315,3 +315,17 @@ def test_what_is_in_range_is_taken():
 def test_a_type_is_named():
     with pytest.raises(InvalidTypeError, match="expected data as a Data, got str"):
         check_type("data", "Cora", Data)
+
+
+@pytest.mark.parametrize("names", [{0: "Ada", 1: "Bea"}, {"Ada", "Bea"}, "Ada", 3])
+def test_names_are_in_a_sequence(names):
+    with pytest.raises(InvalidTypeError, match="expected node_names as a sequence of names"):
+        check_names("node_names", names)
+    check_names("node_names", list({0: "Ada", 1: "Bea"}.values()))
+
+
+def test_names_can_be_written():
+    """Half of a surrogate pair, as a file name of another encoding has it, is no text that a table can hold."""
+    with pytest.raises(InvalidArgumentError, match=r"class_names that are Unicode text, .* '\\ud800'"):
+        check_names("class_names", ["a", "a\ud800"])
+    check_names("class_names", ["\U0001f98a", "日本", 3])
