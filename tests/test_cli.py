@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -303,3 +304,19 @@ def test_what_is_no_list_of_nodes(text):
 def test_a_huge_range_is_refused_before_it_is_made():
     with pytest.raises(InvalidIndexError, match=r"\[0, 9\]"):
         parse_nodes("0-999999999999", num_nodes=10)
+
+
+def test_cards_of_pictures_show_what_the_export_found(answers, tmp_path):
+    answers("train", "digits", "--epochs", 2, "--out", tmp_path / "out")
+    for settings in (["--search-edges", 0], ["--search-edges", 2, "--refine"]):
+        report = tmp_path / f"{len(settings)}"
+        answers("export", tmp_path / "out", "--nodes", "0-5", "--cards", 3, "--out", report, *settings)
+        table = pd.read_parquet(report / "explanations").set_index("node")
+        held = re.search(r'id="data">(.*?)</script>', (report / "report.html").read_text(), re.DOTALL)
+        page = json.loads(held[1])
+        assert len(page["cards"]) == 3
+        for node in page["cards"]:
+            graph = page["rows"]["graph"][page["rows"]["id"].index(node)]
+            shown = [[graph["nodes"][end] for end in edge[:2]] for edge in graph["edges"]]
+            found = [[edge["source"], edge["target"]] for edge in table.loc[node, "edges"]]
+            assert shown[: len(found)] == found

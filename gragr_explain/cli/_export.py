@@ -110,6 +110,8 @@ def export(
             place,
             title=f"{type(checkpoint.trained.model).__name__} on {Path(dataset.name).name}, node by node",
             cards=cards,
+            search_edges=search_edges,
+            refine=refine,
             formats=["html"],
         )
     for kind, path in paths.items():

@@ -90,17 +90,20 @@ def write_report(
     *,
     title: str,
     cards: int,
+    search_edges: int = 10,
+    refine: bool | None = None,
     formats: Collection[str] = ("parquet", "jsonl", "html"),
 ) -> dict[str, Path]:
     """Write the report of explanations; returns the path of each file by format.
 
-    Where nodes are pictures, the cards show the weight of every pixel, for which their nodes are explained in full.
+    Where nodes are pictures, the cards show the weight of every pixel, for which their nodes are explained in full, by
+    the same search as in ``explanations``.
     """
     chosen = choose_cards(explanations, cards) if "html" in formats else []
     data = dataset.data
     full = {}
     if dataset.image_shape is not None:
-        explainer = make_explainer(trained, dataset, TemplateWriter())
+        explainer = make_explainer(trained, dataset, TemplateWriter(), search_edges, refine)
         arguments = forward_arguments(trained, data)
         full = {node: explainer(data.x, data.edge_index, index=node, **arguments) for node in chosen}
     return export(
