@@ -13,6 +13,7 @@ from gragr_explain.rationale._dialect import Dialect
 from gragr_explain.rationale._facts import Facts, Rationale
 from gragr_explain.rationale._grounding import check_grounding
 from gragr_explain.rationale._instruct import Instruct
+from gragr_explain.rationale._llm_hub import silent_retries
 from gragr_explain.rationale._loading import EMBEDDED, load_language_model
 from gragr_explain.rationale._slots import SLOT_DIALECT, Slots
 
@@ -89,7 +90,8 @@ class LLMWriter:
         except (RuntimeError, TypeError) as error:
             raise InvalidArgumentError(f"expected the name of a torch device, got {device!r}") from error
         source = EMBEDDED if model is None else model
-        loaded, tokenizer = load_language_model(source, place, dtype)
+        with silent_retries():
+            loaded, tokenizer = load_language_model(source, place, dtype)
         windows = [tokenizer.model_max_length, getattr(loaded.config, "max_position_embeddings", None)]
         self._room = max(min(window for window in windows if window) - max_new_tokens, 0)
         dialect = getattr(loaded.config, "gragr_dialect", None)

@@ -1,6 +1,7 @@
 """The language model writer, against tiny models on disk: what it accepts, what it replaces, what it refuses."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from rationale_facts import CONFLICT, LONELY, REGRESSION, STABLE
 from tiny_models import TRUE_TEXTS, random_model, save, tokenizer_of
 
 from gragr_explain.errors import InvalidArgumentError, LanguageModelError
-from gragr_explain.rationale import FeatureFact, LLMWriter, NeighbourFact, TemplateWriter, build_prompt
+from gragr_explain.rationale import FeatureFact, LLMWriter, NeighbourFact, TemplateWriter, _llm, build_prompt
 from gragr_explain.rationale._acceptance import accept
 from gragr_explain.rationale._decoding import _Draw
 
@@ -354,3 +355,18 @@ def test_transformers_is_optional(monkeypatch, tmp_path):
 def test_the_package_imports_without_transformers():
     code = "import sys; sys.modules['transformers'] = None; import gragr_explain.rationale"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_attempts_to_reach_the_hub_are_not_listed(monkeypatch, caplog):
+    logger = logging.getLogger("huggingface_hub.utils._http")
+
+    def unreachable(*_):
+        logger.warning("Retrying in 1s [Retry 1/5].")
+        raise LanguageModelError("cannot be loaded")
+
+    monkeypatch.setattr(_llm, "load_language_model", unreachable)
+    with pytest.raises(LanguageModelError):
+        LLMWriter("nowhere", device="cpu")
+    assert caplog.messages == []
+    logger.warning("somebody else's")
+    assert caplog.messages == ["somebody else's"]
