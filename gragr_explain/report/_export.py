@@ -24,7 +24,7 @@ from gragr_explain.errors import (
 from gragr_explain.explain import Explanations, GraphExplanations, NodeExplanations
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.history import GradientHistory
-from gragr_explain.inputs import check_data
+from gragr_explain.inputs import check_data, check_index
 from gragr_explain.models import FrequencyProfile
 from gragr_explain.report._cards import choose_cards
 from gragr_explain.report._drawings import check_image_shape
@@ -88,7 +88,8 @@ def export(
     Raises:
         OutputError: The folder cannot be written to; known before any work is done.
         InvalidArgumentError: A format is unknown, the pictures' shape does not fit the features, the prototypes are
-            none, or not of this graph, or what is only for nodes is given with graphs.
+            none, or not of this graph, a card's explanation is of another node, or what is only for nodes is given
+            with graphs.
         InvalidTypeError: An argument is of another type.
         InvalidGraphError: A graph cannot be used, or the graphs are not those that were explained.
         InvalidIndexError: A card is asked for what was not explained, or an influence is of a node that the graph does
@@ -138,6 +139,7 @@ def export(
         if influences is not None:
             _check_influences(influences, explanations)
         chosen = _full(choose_cards(explanations) if cards is None else cards)
+        _check_cards(chosen, graph.x.size(0))
         page = partial(
             render_page,
             explanations,
@@ -200,13 +202,15 @@ def _explained_graphs(explanations: GraphExplanations, data: Any) -> dict[int, D
         raise InvalidTypeError(f"expected the sequence of graphs that was explained, got {type(graphs).__name__}")
     if len(graphs) != explanations.num_graphs:
         raise InvalidGraphError(f"expected the {explanations.num_graphs} graphs that there were, got {len(graphs)}")
-    found = {number: graphs[number] for number in explanations.index.tolist()}
-    for (number, graph), edges in zip(found.items(), explanations.edges, strict=True):
+    numbers = explanations.index.tolist()
+    found = {number: graphs[number] for number in numbers}
+    for number, graph in found.items():
         try:
             check_data(graph)
         except GragrError as error:
             raise type(error)(f"graph {number}: {error}") from error
-        strange = _strange_edge(edges, graph)
+    for number, edges in zip(numbers, explanations.edges, strict=True):
+        strange = _strange_edge(edges, found[number])
         if strange is not None:
             raise InvalidGraphError(
                 f"expected the graphs that were explained, got graph {number} without the edge {strange}, which "
@@ -248,3 +252,13 @@ def _full(cards: Mapping[int, Explanation] | Collection[int]) -> dict[int, Expla
     for number in given:
         check_number("the number of a card", number, whole=True)
     return {int(number): explanation for number, explanation in given.items()}
+
+
+def _check_cards(cards: Mapping[int, Explanation | None], num_nodes: int) -> None:
+    """Check that what is shown in full of a node is the explanation of this node."""
+    for node, explanation in cards.items():
+        index = None if explanation is None else check_index(explanation.get("index"), num_nodes)
+        if index is not None and index.tolist() != [node]:
+            raise InvalidArgumentError(
+                f"expected the explanation of node {node} on its card, got that of {index.tolist()[:5]}"
+            )

@@ -100,7 +100,8 @@ def summarise(explanations: NodeExplanations, findings: Findings, most: int = 6)
 
 def _tiles(findings: Findings) -> list[Tile]:
     frame, judged = findings.frame, findings.judged
-    tiles = [Tile(f"{len(frame):,}", "node explained" if len(frame) == 1 else "nodes explained")]
+    explained = frame["node"].nunique()
+    tiles = [Tile(f"{explained:,}", "node explained" if explained == 1 else "nodes explained")]
     if len(judged):
         whose = "labels that it had not seen" if findings.judged_unseen else "known labels"
         tiles.append(Tile(percent(judged["correct"].mean()), f"right, of {len(judged):,} {whose}", "calm"))

@@ -24,7 +24,7 @@ def trust(explanations: NodeExplanations, findings: Findings) -> list[str]:
         findings: What stands out in them.
     """
     frame, known, judged = findings.frame, findings.known, findings.judged
-    total, explained = explanations.context.num_nodes, len(frame)
+    total, explained = explanations.context.num_nodes, frame["node"].nunique()
     sentences = [
         f"Every one of the graph's {total:,} nodes is explained here."
         if explained == total

@@ -184,3 +184,10 @@ def test_captions_contrast_wrong_with_right_predictions():
 )
 def test_percentages_round_neither_to_all_nor_to_none(share, text):
     assert percent(share) == f"{'100' if text == '1e2' else text}\N{NO-BREAK SPACE}%"
+
+
+def test_nodes_that_are_explained_twice_count_once():
+    data = make_data(6)
+    explanations = make_explanations(data, nodes=[0, 0, 1, 1, 2, 2])
+    assert "3 of the graph's 6 nodes are explained here." in said(explanations, data)
+    assert summarise(explanations, find(explanations, data)).tiles[0].value == "3"
