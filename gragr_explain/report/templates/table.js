@@ -1,8 +1,8 @@
 // The table: all rows are filtered and sorted in memory, one page of them is in the document.
 
-// `columns`: what is shown of a row, the first of them as a link to its card; `words`: what a search looks through;
-// `filters`: by name the input, its value when it is off, and the rows that it keeps; `by`: the column to sort by at
-// first; `changed`: told of the ids that are left.
+// `columns`: what is shown of a row, the first of them as a link to its card; `words`: what a search looks through, its
+// name first; `filters`: by name the input, its value when it is off, and the rows that it keeps; `by`: the column to
+// sort by at first; `changed`: told of the ids that are left.
 const makeTable = ({ columns, words, filters, by, upwards, changed = () => {} }) => {
   const PAGE = 25;
   const OFF = { query: "", ...Object.fromEntries(Object.entries(filters).map(([name, { off }]) => [name, off])) };
@@ -16,7 +16,7 @@ const makeTable = ({ columns, words, filters, by, upwards, changed = () => {} })
     const wanted = query.trim().toLowerCase();
     if (!wanted) return () => true;
     const id = new RegExp(`^(?:${data.subject}\\s*|#)?(\\d+)$`).exec(wanted);
-    if (id) return (row) => String(rows.id[row]).startsWith(id[1]);
+    if (id) return (row) => [String(rows.id[row]), words(row)[0].toLowerCase()].some((name) => name.startsWith(id[1]));
     read();
     return (row) => texts[row].includes(wanted);
   };
