@@ -31,6 +31,7 @@ from gragr_explain.explain._objective import check_returned, confidences, predic
 from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence, warn_of_chance
+from gragr_explain.explain._unlabelled import check_labelled, unlabelled
 from gragr_explain.history import find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
 from gragr_explain.labels import classes_of, values_of
@@ -113,6 +114,7 @@ def explain_graphs(
         class_names=algorithm.class_names,
         feature_names=algorithm.feature_names,
         num_graphs=len(graphs),
+        explains_labels=explainer.explanation_type == ExplanationType.phenomenon,
     )
 
 
@@ -288,6 +290,8 @@ def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, gra
                 raise InvalidGraphError(
                     f"explaining a phenomenon needs one label y of each graph, graph {number} has {got}"
                 )
+        unknown = [number for number, graph in graphs.items() if len(unlabelled(graph.y, 1, explainer.model_config))]
+        check_labelled("graph", unknown)
 
 
 def _labels(graphs: list[Data], *, is_class: bool) -> Tensor | None:

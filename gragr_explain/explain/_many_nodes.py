@@ -19,6 +19,7 @@ from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
+from gragr_explain.explain._unlabelled import check_labelled, unlabelled
 from gragr_explain.history import check_output, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.labels import classes_of, values_of
@@ -57,12 +58,15 @@ class NodeJob:
         message_passing_layers(explainer.model)
         chosen = check_index(index, data.x.size(0), data.x.device)
         nodes = torch.arange(data.x.size(0), device=data.x.device) if chosen is None else chosen
+        if explainer.explanation_type == ExplanationType.phenomenon:
+            if data.y is None:
+                raise InvalidGraphError("explaining a phenomenon needs the labels data.y, got none")
+            unknown = unlabelled(data.y, data.x.size(0), explainer.model_config).to(nodes.device)
+            check_labelled("node", nodes[torch.isin(nodes, unknown)])
         with evaluating(explainer.model):
             check_output(trial_output(explainer.model, data))  # before PyG, which would fail in its own way
             arguments = forward_arguments(explainer.model, data)
             if explainer.explanation_type == ExplanationType.phenomenon:
-                if data.y is None:
-                    raise InvalidGraphError("explaining a phenomenon needs the labels data.y, got none")
                 target = data.y
             else:
                 target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index, **arguments))
@@ -116,6 +120,8 @@ class NodeJob:
             class_names=self.algorithm.class_names,
             feature_names=self.algorithm.feature_names,
             node_names=self.algorithm.node_names,
+            explains_labels=phenomenon,
+            flow=message_passing_layers(self.explainer.model)[0].flow,
         )
 
     def _labels(self, nodes: Tensor) -> Tensor | None:

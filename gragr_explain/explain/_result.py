@@ -36,6 +36,7 @@ class Explanations:
         reliability: How far each prediction can be relied on.
         class_names: Names of the classes.
         feature_names: Names of the features.
+        explains_labels: Whether the labels are explained, as a phenomenon is, and not the predictions.
     """
 
     index: Tensor
@@ -49,6 +50,12 @@ class Explanations:
     reliability: list[Reliability]
     class_names: Sequence[str] | None = None
     feature_names: Sequence[str] | None = None
+    explains_labels: bool = False
+
+    @property
+    def explained(self) -> Tensor:
+        """What the edges and features support: the labels, where they are explained, else the predictions."""
+        return self.label if self.explains_labels and self.label is not None else self.prediction
 
     def class_name(self, label: int) -> str:
         """What a class is called; ``class 3`` where it has no name."""
@@ -71,6 +78,7 @@ class NodeExplanations(Explanations):
         embedding: The Reasoner's embeddings of the explained nodes, ``[num_explained, embedding_channels]``.
         hidden: The hidden representations of all nodes, ``[num_nodes, hidden_channels]``.
         node_names: What texts call the nodes of the graph, where they have names.
+        flow: Which way the model's messages go along its edges: ``"source_to_target"`` or ``"target_to_source"``.
     """
 
     context: GradientContext
@@ -78,6 +86,7 @@ class NodeExplanations(Explanations):
     embedding: Tensor
     hidden: Tensor
     node_names: Sequence[str] | None = None
+    flow: str = "source_to_target"
 
     def __repr__(self) -> str:
         return (

@@ -35,7 +35,8 @@ def evidence_of(explanations: NodeExplanations, row: int, explanation: Explanati
         weight = edge_mask.detach().cpu() / _peak(edge_mask)
         strongest = weight.argsort(descending=True, stable=True)[:MOST_EDGES]
         strongest = strongest[weight[strongest] > 0]
-        source, target = explanation.edge_index[:, strongest.to(explanation.edge_index.device)].tolist()
+        ends_of_edges = explanation.edge_index[:, strongest.to(explanation.edge_index.device)].tolist()
+        source, target = ends_of_edges if explanations.flow == "source_to_target" else reversed(ends_of_edges)
         edges = list(zip(source, target, weight[strongest].tolist(), strict=True))
     if node_mask is not None and node_mask.size(-1) > 1:
         node = int(explanations.index[row])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
     from torch_geometric.explain import Explanation
 
-    from gragr_explain.context import Influences
+    from gragr_explain.context import GradientContext, Influences
     from gragr_explain.explain import Explanations, NodeExplanations
     from gragr_explain.history import GradientHistory
     from gragr_explain.rationale import ChangeFact, ValidationFact
@@ -75,6 +75,7 @@ def build_payload(
     used = sorted({feature for item in evidence for feature, _ in item.features})
     return {
         "subject": "node",
+        "explainsLabels": explanations.explains_labels,
         "explained": len(frame),
         "source": SOURCE_MEANING[explanations.context.source],
         "classes": classes,
@@ -95,7 +96,7 @@ def build_payload(
             "conflicts": flags(frame["conflicts"], rows),
             "role": [frame["role"][row] for row in rows],
             "psi": [[rounded(frame[f"psi_{name}"][row]) for name in FEATURES] for row in rows],
-            "rank": rank_bytes(explanations.context.rank[nodes]),
+            "rank": _shares_below(explanations.context, nodes),
             "reason": reasons[nodes].tolist(),
             "graph": [
                 _graph(node, item.edges, 0 if change is None else change.removed)
@@ -183,6 +184,12 @@ def _distribution(explanations: NodeExplanations, column: int) -> dict[str, Any]
     }
 
 
+def _shares_below(context: GradientContext, nodes: Sequence[int]) -> str:
+    """The share of the graph's nodes whose psi are smaller than those of some nodes, for each psi."""
+    below, _ = context.shares(torch.tensor(nodes, dtype=torch.long, device=context.psi.device))
+    return rank_bytes(below)
+
+
 def _change(change: ChangeFact | None) -> list[Any] | None:
     """How many edges were taken away, what is predicted then, and how surely."""
     return None if change is None else [change.removed, change.prediction, rounded(change.confidence)]
@@ -206,7 +213,7 @@ def _map(explanations: NodeExplanations, nodes: Sequence[int]) -> dict[str, Any]
         "node": shown.tolist(),
         "at": as_base64((65535 * positions).round().numpy().astype("<u2")),
         "prediction": [] if predictions.is_floating_point() else predictions.tolist(),
-        "rank": rank_bytes(explanations.context.rank.cpu()[shown]),
+        "rank": _shares_below(explanations.context, shown.tolist()),
     }
 
 

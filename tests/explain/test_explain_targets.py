@@ -262,3 +262,36 @@ def test_a_setting_that_is_an_integer_is_no_other_models_memory(graph):
         model.head = head
         found = explainer(graph.x, graph.edge_index, index=1)
         assert torch.equal(found.psi, explainer_for(model)(graph.x, graph.edge_index, index=1).psi)
+
+
+def test_explanations_know_whether_labels_are_explained(gcn, graph):
+    graph.y = wrong_labels(gcn.eval(), graph)
+    graphs = [Data(x=graph.x, edge_index=graph.edge_index, y=torch.tensor([number])) for number in range(3)]
+    torch.manual_seed(0)
+    for model, level, data in ((gcn, "node", graph), (Pooled(3).eval(), "graph", graphs)):
+        labelled = explain_many(explainer_for(model, level=level, kind="phenomenon"), data, progress=False)
+        predicted = explain_many(explainer_for(model, level=level), data, progress=False)
+        assert (labelled.explains_labels, predicted.explains_labels) == (True, False)
+        assert torch.equal(labelled.explained, labelled.label)
+        assert torch.equal(predicted.explained, predicted.prediction)
+
+
+@pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
+def test_explanations_know_which_way_messages_go(graph, flow):
+    model = GCN(3, 8, num_layers=2, out_channels=3, flow=flow)
+    assert explain_many(explainer_for(model), graph, [1], progress=False).flow == flow
+
+
+@pytest.mark.parametrize("unknown", [-1, torch.nan])
+def test_what_has_no_label_is_named(gcn, graph, unknown):
+    graph.y = torch.zeros(10, dtype=torch.long if unknown == -1 else torch.float)
+    graph.y[7] = unknown
+    explainer = explainer_for(gcn, kind="phenomenon")
+    with pytest.raises(InvalidGraphError, match=r"a label of each node, node 7 has none; .* by index="):
+        explain_many(explainer, graph, progress=False)
+    assert len(explain_many(explainer, graph, [0, 1], progress=False)) == 2
+    graphs = [Data(x=graph.x, edge_index=graph.edge_index, y=graph.y[number]) for number in (0, 7, 1)]
+    explainer = explainer_for(Pooled(3), level="graph", kind="phenomenon")
+    with pytest.raises(InvalidGraphError, match=r"a label of each graph, graph 1 has none; .* by index="):
+        explain_many(explainer, graphs, progress=False)
+    assert len(explain_many(explainer, graphs, [0, 2], progress=False)) == 2

@@ -469,3 +469,44 @@ def test_ten_thousand_nodes_open_and_filter_fast(browser, tmp_path):
     assert opening < 2
     assert max(took) < 500
     assert sorted(computed)[2] < 100
+
+
+def test_nodes_that_are_named_by_numbers_are_found_by_number_and_by_name(browser, tmp_path):
+    data = make_data()
+    explanations = make_explanations(data, node_names=[str(31000 + node) for node in range(40)])
+    path = export(explanations, tmp_path, data=data, formats=["html"])["html"]
+    for opened in visit(browser, path):
+        query = find(opened, "#query")[0]
+        for typed, found in (("31005", [5]), ("node 31005", [5]), ("17", [17]), ("31", [*range(25)])):
+            query.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+            find(opened, "th[data-key=prediction] button")[0].click()
+            find(opened, "th[data-key=node] button")[0].click()
+            query.send_keys(typed)
+            assert shown_nodes(opened) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "title", "none", "picture"),
+    [
+        ({"class_names": HOSTILE}, "support the label {}", "supports the label {}.", "label"),
+        ({"regression": True}, "bring it near its label", "brings this value near its label.", "label"),
+    ],
+)
+def test_where_labels_are_explained_cards_say_what_supports_the_label(browser, tmp_path, options, title, none, picture):
+    data = make_data()
+    explanations = replace(make_explanations(data, **options), explains_labels=True)
+    explanations.features[39].clear()
+    path = export(explanations, tmp_path, data=data, formats=["html"])["html"]
+    for opened in visit(browser, path):
+        for node in (4, 39):
+            name = explanations.class_name(int(explanations.label[node])) if "class_names" in options else ""
+            open_card(opened, node)
+            titles = [heading.text for heading in find(opened, "dialog h3")]
+            assert f"Neighbours that {title.format(name)}" in titles
+            assert f"Features that {title.format(name)}" in titles
+            said = opened.execute_script("return document.querySelector('dialog .halves').textContent")
+            assert [f"No {kind} {none.format(name)}" in said for kind in ("edge", "single feature")] == [node == 39] * 2
+            assert "supports this prediction" not in said
+            assert "magnitude" not in said
+            drawn = find(opened, "dialog .subgraph")
+            assert all(f"support its {picture}" in each.get_attribute("aria-label") for each in drawn)

@@ -1,8 +1,11 @@
+import base64
 import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -234,3 +237,35 @@ def test_a_page_holds_no_more_rows_than_it_can(explanations, data, tmp_path, mon
     assert len(page["map"]["node"]) == 15
     assert set(page["rows"]["id"]) <= set(page["map"]["node"])
     assert "holds 10 of the 40 explained nodes" in " ".join(path.read_text().split())
+
+
+@pytest.mark.parametrize("index", [7, torch.tensor([3, 7])])
+def test_a_card_shows_the_explanation_of_its_own_node(explanations, data, tmp_path, index):
+    got = torch.as_tensor(index).view(-1).tolist()
+    with pytest.raises(InvalidArgumentError) as caught:
+        export(explanations, tmp_path, data=data, cards={3: Explanation(edge_index=data.edge_index, index=index)})
+    assert str(caught.value) == f"expected the explanation of node 3 on its card, got that of {got}"
+    own = Explanation(edge_index=data.edge_index, index=torch.tensor([3]))
+    assert payload(export(explanations, tmp_path, data=data, cards={3: own})["html"])["cards"] == [3]
+
+
+def test_edges_of_a_full_explanation_go_the_way_of_the_messages(explanations, data, tmp_path):
+    edge_mask = torch.zeros(data.num_edges)
+    edge_mask[7] = 1.0
+    card = Explanation(edge_index=data.edge_index, edge_mask=edge_mask)
+    back = replace(explanations, flow="target_to_source")
+    for shown, ends in ((explanations, data.edge_index[:, 7]), (back, data.edge_index[:, 7].flip(0))):
+        graph = payload(export(shown, tmp_path, data=data, cards={3: card})["html"])["rows"]["graph"][3]
+        [(source, target, _)] = graph["edges"]
+        assert [graph["nodes"][source], graph["nodes"][target]] == ends.tolist()
+
+
+def test_a_rank_on_the_page_is_the_share_of_nodes_that_have_less(explanations, data, tmp_path):
+    """Where all are the same, none has less."""
+    context = replace(explanations.context, psi=torch.ones(40, 6), valid=torch.ones(40, 6, dtype=torch.bool))
+    context.psi[:10, 0] = torch.linspace(2, 3, 10)
+    page = payload(export(replace(explanations, context=context), tmp_path, data=data)["html"])
+    for held in (page["rows"]["rank"], page["map"]["rank"]):
+        ranks = np.frombuffer(base64.b64decode(held), dtype=np.uint8).reshape(40, 6)
+        assert ranks[:, 0].tolist() == [round(254 * (30 + node) / 40) for node in range(10)] + [0] * 30
+        assert not ranks[:, 1:].any()

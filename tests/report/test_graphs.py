@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import networkx as nx
 import pandas as pd
@@ -232,3 +233,41 @@ def test_what_is_only_for_nodes_is_refused(tmp_path):
     with pytest.raises(OutputError, match="file"):
         export(explanations, tmp_path / "file", data=graphs)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_graphs_may_be_explained_twice(tmp_path):
+    graphs = make_graphs(9)
+    explanations = make_graph_explanations(graphs, index=[7, 7, 3])
+    path = export(explanations, tmp_path, data=graphs)["html"]
+    assert payload(path)["rows"]["id"] == [7, 7, 3]
+    assert "2 of the 9 graphs are explained here." in path.read_text()
+
+
+def test_where_labels_are_explained_they_are_what_is_supported(tmp_path):
+    """Edges between C and N support label 1, whatever is predicted."""
+    x, edges = torch.eye(4)[[0, 1, 0, 0]], torch.tensor([[0, 2, 3], [1, 3, 2]])
+    graphs = [Data(x=x, edge_index=edges, y=torch.tensor([number % 2])) for number in range(40)]
+    predicted = make_graph_explanations(graphs, feature_names=list("CNOF"))
+    for number, chosen in enumerate(predicted.edges):
+        chosen[:] = [(0, 1, 1.0)] if number % 2 else [(2, 3, 1.0)]
+    predicted.edges[0].clear()
+    labelled = replace(predicted, explains_labels=True)
+    (only,) = found_in(labelled, graphs).patterns[1]
+    assert (only.kinds, only.support, only.graphs) == ("C – N", 1.0, 20)
+    assert found_in(predicted, graphs).patterns[1][0].support < 1
+    texts = [export(each, tmp_path, data=graphs)["html"].read_text() for each in (predicted, labelled)]
+    for text, what, other in zip(texts, ("prediction", "label"), ("label", "prediction"), strict=True):
+        assert f"For one graph no edge supports the {what}" in text
+        assert f"no edge supports the {other}" not in text
+        assert f"What supports its {what} is dark" in text
+
+
+def test_of_a_regression_an_edge_brings_the_value_near_to_the_label():
+    graphs = make_graphs(6)
+    predicted = make_graph_explanations(graphs, regression=True)
+    for explanations, does in (
+        (predicted, "raises the magnitude of the predicted value"),
+        (replace(predicted, explains_labels=True), "brings the predicted value near to the label"),
+    ):
+        summary = summarise_graphs(explanations, found_in(explanations, graphs))
+        assert f"For one graph no edge {does}." in summary.unknown.sentences

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from driving import CONTRAST, HOSTILE, LOOKS, barriers, card_shown, find, seen_as, visit, wait
 from made_graphs import make_graph_explanations, make_graphs
@@ -161,3 +163,21 @@ def test_pages_of_other_explanations_open(browser, tmp_path, settings):
         assert find(opened, "#count")[0].text == f"{count} graphs"
         if count:
             open_card(opened, int(explanations.index[0]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "none"),
+    [
+        ({"class_names": HOSTILE}, f"Edges that support the label {HOSTILE[0]}", f"supports the label {HOSTILE[0]}."),
+        ({"regression": True}, "Edges that bring it near its label", "brings this value near its label."),
+    ],
+)
+def test_where_labels_are_explained_cards_say_what_supports_the_label(browser, tmp_path, settings, title, none):
+    graphs = make_graphs(12)
+    explanations = replace(make_graph_explanations(graphs, **settings), explains_labels=True)
+    page = export(explanations, tmp_path, data=graphs, formats=["html"], progress=False)["html"]
+    for opened in visit(browser, page):
+        open_card(opened, 4)  # a graph without edges
+        assert title in [heading.text for heading in find(opened, "dialog h3")]
+        assert f"No edge {none}" in find(opened, "dialog")[0].text
+        assert "edges support its label" in find(opened, "dialog .subgraph")[0].get_attribute("aria-label")

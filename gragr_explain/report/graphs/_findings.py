@@ -23,7 +23,7 @@ class GraphFindings(Predictions):
             ``removed`` (how many of the strongest edges were taken away to see what changes) and ``falls`` (whether
             the prediction changed then), both missing where that was not measured.
         kinds: The kinds of the graphs' nodes; ``None`` where they are of none.
-        patterns: For predicted classes, the edges that support them more often than they occur.
+        patterns: For explained classes, the edges that support them more often than they occur.
     """
 
     kinds: Kinds | None

@@ -36,9 +36,9 @@ class Pattern:
 
     Attributes:
         kinds: What it is called.
-        support: Its share of the edges that support predictions of the class.
+        support: Its share of the edges that support the class, where it is explained.
         everywhere: Its share of all edges of the same graphs.
-        graphs: In how many graphs it supports the prediction.
+        graphs: In how many graphs it supports the class.
     """
 
     kinds: str
@@ -69,7 +69,7 @@ def _one_hot(x: Tensor) -> bool:
 def patterns(
     explanations: GraphExplanations, graphs: Mapping[int, Data], kinds: Kinds | None
 ) -> dict[int, list[Pattern]]:
-    """Which edges support each predicted class more often than they occur, the most telling first.
+    """Which edges support each explained class more often than they occur, the most telling first.
 
     Args:
         explanations: The explanations.
@@ -79,11 +79,11 @@ def patterns(
     if kinds is None or explanations.prediction.is_floating_point():
         return {}
     found = {}
-    predictions = explanations.prediction.tolist()
-    for label in sorted(set(predictions)):
+    classes = explanations.explained.tolist()
+    for label in sorted(set(classes)):
         support, everywhere, where = Counter[tuple[int, int]](), Counter[tuple[int, int]](), Counter[tuple[int, int]]()
         for row, number in enumerate(explanations.index.tolist()):
-            if predictions[row] != label:
+            if classes[row] != label:
                 continue
             own = kinds.of[number]
             chosen = [edge[:2] for edge in explanations.edges[row] if edge[2] > _CHOSEN]

@@ -50,6 +50,7 @@ def build_payload(
     bar = tqdm(rows, desc="drawing", unit="graph", disable=not progress or len(rows) < 200)
     return {
         "subject": "graph",
+        "explainsLabels": explanations.explains_labels,
         "explained": len(frame),
         "classes": (classes := class_names_of(explanations, explanations.prediction)),
         "colours": class_colours(len(classes)),

@@ -66,7 +66,8 @@ def _pick(row: Any, why: str) -> Pick:
 
 def _tiles(findings: GraphFindings) -> list[Tile]:
     frame, known, measured = findings.frame, findings.known, findings.measured
-    tiles = [Tile(f"{len(frame):,}", "graph explained" if len(frame) == 1 else "graphs explained")]
+    explained = frame["graph"].nunique()
+    tiles = [Tile(f"{explained:,}", "graph explained" if explained == 1 else "graphs explained")]
     if len(known):
         tiles.append(Tile(percent(known["correct"].mean()), f"right, of {len(known):,} known labels", "calm"))
     elif frame["confidence"].notna().any():
@@ -82,7 +83,7 @@ def _tiles(findings: GraphFindings) -> list[Tile]:
 
 def _trust(explanations: GraphExplanations, findings: GraphFindings) -> list[str]:
     known = findings.known
-    total, explained = explanations.num_graphs, len(findings.frame)
+    total, explained = explanations.num_graphs, findings.frame["graph"].nunique()
     sentences = [
         f"Every one of the {total:,} graphs is explained here."
         if explained == total
@@ -116,15 +117,19 @@ def _unknown(explanations: GraphExplanations) -> list[str]:
     bare = sum(not edges for edges in explanations.edges)
     sentences = ["Which of these graphs the model learned from is not known here: about those it is right too easily."]
     if bare:
-        is_class = bool(explanations.confidence.isfinite().any())
-        rests = (
-            "supports the prediction: it rests on the nodes"
-            if is_class
-            else "raises the magnitude of the predicted value"
-        )
-        sentences.append(f"For {counted(bare, 'graph')} no edge {rests}.")
+        sentences.append(f"For {counted(bare, 'graph')} no edge {_support(explanations)}.")
     sentences.append(CAVEAT)
     return sentences
+
+
+def _support(explanations: GraphExplanations) -> str:
+    """What an edge would do that supports what is explained."""
+    is_class = bool(explanations.confidence.isfinite().any())
+    if explanations.explains_labels:
+        return "supports the label" if is_class else "brings the predicted value near to the label"
+    return (
+        "supports the prediction: it rests on the nodes" if is_class else "raises the magnitude of the predicted value"
+    )
 
 
 def _contradiction(explanations: GraphExplanations, row: Any) -> str:

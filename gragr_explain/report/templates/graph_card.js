@@ -4,13 +4,13 @@ const supportPart = (row) => {
   const { nodes } = rows.drawing[row];
   const support = rows.support[row];
   const some = nodes ? html("p", { class: "faint small" }, `Drawn are the ${nodes.length} nodes nearest to what supports it, of ${rows.nodes[row].toLocaleString("en")}.`) : null;
-  const none = support.length ? null : html("p", { class: "faint" }, rows.confidence[row] === null ? "No edge raises the magnitude of this value." : "No edge supports this prediction: it rests on the nodes.");
+  const none = support.length ? null : html("p", { class: "faint" }, noSupport(row, "edge", ": it rests on the nodes"));
   const present = data.kinds === null ? [] : [...new Set(nodes ? nodes.map((node) => kindOf(row, node)) : rows.kind[row])].sort((a, b) => a - b);
   const key = html("p", { class: "legend" }, ...present.map((kind) =>
     html("span", { class: "key" }, html("i", { style: `background:${data.kindColours[kind]}` }), data.kinds[kind])));
   const items = support.map(([source, target, weight]) =>
     html("li", {}, html("span", {}, `${nodeText(row, source)} → ${source === target ? "itself" : nodeText(row, target)}`), ...bar(weight)));
-  return section("Edges that support it", none, wholeGraph(row), key, some, support.length
+  return section(`Edges that ${supportIt(row)}`, none, wholeGraph(row), key, some, support.length
     ? html("details", {}, html("summary", {}, support.length === 1 ? "The edge and its weight" : `The ${support.length} edges and their weights`), html("ol", { class: "bars" }, ...items)) : null);
 };
 

@@ -13,7 +13,7 @@ const wholeGraph = (row, { small = false } = {}) => {
   const [left, top, width, height] = frame(vertices, small ? 40 : 60).split(" ").map(Number);
   return svg("svg", {
     class: "subgraph whole", viewBox: `${left} ${top} ${width} ${height}`, role: small ? null : "img", "aria-hidden": small ? "true" : null,
-    "aria-label": small ? null : `Graph ${rows.id[row]}, ${count} of its ${rows.nodes[row]} nodes; ${rows.support[row].length} edges support its prediction`,
+    "aria-label": small ? null : `Graph ${rows.id[row]}, ${count} of its ${rows.nodes[row]} nodes; ${rows.support[row].length} edges support its ${subjectOfSupport}`,
   }, svg("g", {}, ...lines), svg("g", {}, ...vertices.map((item) => dot(row, item, small))));
 };
 

@@ -48,7 +48,7 @@ const featurePart = (row) => {
   const node = rows.id[row];
   if (hasPicture(node)) {
     const plain = html("figure", {}, picture(node, `The picture of ${nodeName(node)}`), html("figcaption", {}, "what the model saw"));
-    const marked = html("figure", {}, picture(node, `The picture of ${nodeName(node)}, the pixels that support its prediction marked`, evidence(row)), html("figcaption", {}, "what speaks for its prediction"));
+    const marked = html("figure", {}, picture(node, `The picture of ${nodeName(node)}, the pixels that support its ${subjectOfSupport} marked`, evidence(row)), html("figcaption", {}, `what speaks for its ${subjectOfSupport}`));
     return section("The picture", html("div", { class: "pair" }, plain, marked));
   }
   return featureList(row);
@@ -58,8 +58,8 @@ const nodeLink = (node) => (rowOf.has(node) ? html("a", { href: `#node-${node}` 
 
 const neighbourPart = (row) => {
   const { nodes, edges } = rows.graph[row];
-  const title = "Neighbours that support it";
-  if (!edges.length) return section(title, html("p", { class: "faint" }, rows.confidence[row] === null ? "No edge raises the magnitude of this value." : "No edge supports this prediction: it rests on the node itself."));
+  const title = `Neighbours that ${supportIt(row)}`;
+  if (!edges.length) return section(title, html("p", { class: "faint" }, noSupport(row, "edge", ": it rests on the node itself")));
   const end = (place) => (place === 0 ? "itself" : nodeLink(nodes[place]));
   const items = edges.map(([source, target, weight]) => html("li", {}, html("span", {}, end(source), " → ", end(target)), ...bar(weight)));
   const seen = [...new Set(nodes.map(predictionOf).filter((value) => value !== null))];

@@ -15,7 +15,7 @@ const subgraph = (row, { small = false } = {}) => {
   return svg("svg", {
     class: "subgraph", viewBox: frame(vertices, small ? 40 : 60), role: small ? null : "group",
     "aria-hidden": small ? "true" : null,
-    "aria-label": small ? null : `${capital(nodeName(nodes[0]))} and the nodes around it that support its prediction`,
+    "aria-label": small ? null : `${capital(nodeName(nodes[0]))} and the nodes around it that support its ${subjectOfSupport}`,
   }, svg("g", {}, ...lines), svg("g", {}, ...vertices.map((item) => vertex(item, small))));
 };
 

@@ -40,8 +40,9 @@ const bar = (weight) => [html("i", { style: `--share:${weight}` }), html("b", {}
 
 const featureList = (row) => {
   const list = rows.features[row];
-  if (!list.length) return section("Features that support it", html("p", { class: "faint" }, "No single feature supports this prediction."));
-  return section("Features that support it",
+  const title = `Features that ${supportIt(row)}`;
+  if (!list.length) return section(title, html("p", { class: "faint" }, noSupport(row, "single feature")));
+  return section(title,
     html("ol", { class: "bars" }, ...list.slice(0, 10).map(([feature, weight]) => html("li", {}, html("span", {}, featureName(feature)), ...bar(weight)))));
 };
 

@@ -28,4 +28,12 @@ const isClassified = data.classes.length > 0;
 const className = (value) => (isClassified ? (data.classes[value] ?? `class ${value}`) : number(value));
 const colourOf = (value) => (isClassified ? data.colours[value] : cssColour("--calm"));
 const labelText = (row) => (rows.label[row] === null ? "unknown" : className(rows.label[row]));
+// What evidence does: it supports the prediction or, where labels are explained, the label.
+const supportIt = (row) => (!data.explainsLabels ? "support it" : isClassified ? `support the label ${labelText(row)}` : "bring it near its label");
+const subjectOfSupport = data.explainsLabels ? "label" : "prediction";
+// Says that nothing of a kind supports what is explained, and on what a prediction then rests.
+const noSupport = (row, kind, rest = "") => {
+  if (data.explainsLabels) return isClassified ? `No ${kind} supports the label ${labelText(row)}.` : `No ${kind} brings this value near its label.`;
+  return rows.confidence[row] === null && kind === "edge" ? "No edge raises the magnitude of this value." : `No ${kind} supports this prediction${rest}.`;
+};
 const featureName = (feature) => data.featureNames[feature] ?? `feature ${feature}`;
