@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 from typing import ClassVar
 
 import pytest
@@ -241,6 +242,34 @@ def test_other_features_and_edges_are_noticed(gcn, graph):
     assert torch.equal(rewired, fresh(gcn, graph.x, graph.edge_index, index=1).psi)
 
 
+def test_what_is_written_unseen_is_noticed(gcn, graph):
+    shared = graph.x.numpy().copy()
+    x = torch.from_numpy(shared)
+    explainer = explainer_for(gcn)
+    explainer(x, graph.edge_index, index=1)
+    shared *= -1
+    assert torch.equal(explainer(x, graph.edge_index, index=1).psi, fresh(gcn, x, graph.edge_index, index=1).psi)
+    x.data.mul_(3)
+    assert torch.equal(explainer(x, graph.edge_index, index=1).psi, fresh(gcn, x, graph.edge_index, index=1).psi)
+
+
+@pytest.mark.parametrize("act", [nn.Sigmoid(), torch.sigmoid])
+def test_another_activation_is_noticed(act, graph):
+    model = GCN(3, 8, num_layers=2, out_channels=3, act=nn.Tanh() if isinstance(act, nn.Module) else torch.tanh)
+    explainer = explainer_for(model)
+    explainer(graph.x, graph.edge_index, index=1)
+    model.act = act
+    explanation = explainer(graph.x, graph.edge_index, index=1)
+    assert torch.equal(explanation.psi, fresh(model, graph.x, graph.edge_index, index=1).psi)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_an_explainer_that_was_used_can_be_copied_and_stored(duplicate, gcn, graph):
+    explainer = explainer_for(gcn)
+    expected = explainer(graph.x, graph.edge_index, index=1)
+    assert torch.equal(duplicate(explainer)(graph.x, graph.edge_index, index=1).edge_mask, expected.edge_mask)
+
+
 def test_another_target_is_noticed(gcn, graph):
     explainer = explainer_for(gcn, kind="phenomenon")
     zeros, ones = torch.zeros(10).long(), torch.ones(10).long()
@@ -302,19 +331,21 @@ def test_memo():
     assert get(tensor, linear) == 5
     tensor[0] = 1
     assert get(tensor, linear) == 6
+    tensor[1] = torch.nan
+    assert [get(tensor, linear), get(tensor, linear)] == [7, 7]
     linear.running_mean += 1
-    assert get(tensor, linear) == 7
-    linear.double()
     assert get(tensor, linear) == 8
-    assert get(tensor.clone(), linear) == 9
-    assert [get(shared), get(shared)] == [10, 11]  # whether a dictionary has changed, nobody can tell
+    linear.double()
+    assert get(tensor, linear) == 9
+    assert get(tensor.clone(), linear) == 10
+    assert [get(shared), get(shared)] == [11, 12]  # whether a dictionary has changed, nobody can tell
 
     def fail():
         raise KeyError
 
     with pytest.raises(KeyError):
         memo.get((tensor,), fail)
-    assert get(shared) == 12
+    assert get(shared) == 13
 
 
 def test_the_algorithm_is_no_place_for_the_model(gcn, graph):
