@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_WITHOUT_EFFECT = ("training", "cached")  # on what a model in evaluation mode says of a graph
+_WITHOUT_EFFECT = ("training", "cached", "fuse", "explain")  # on what a model in evaluation mode says of a graph
 
 
 def makeup(model: nn.Module) -> dict[str, str]:

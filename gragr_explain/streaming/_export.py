@@ -14,9 +14,7 @@ from gragr_explain.errors import ExportError
 from gragr_explain.files import as_path, atomic, remove_leftovers
 from gragr_explain.report import json_lines, table_schema
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
-from gragr_explain.streaming._shards import SHARDS, find_shards, read_shard
-
-JSONL = "explanations.jsonl"
+from gragr_explain.streaming._shards import JSONL, SHARDS, find_shards, read_shard
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from gragr_explain.checkpoint import makeup
 from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain import GradientContextExplainer
 from gragr_explain.history import GradientHistory, find_history
+from gragr_explain.inputs import forward_arguments
 from gragr_explain.rationale import Writer
-
-_GRAPH = ("x", "edge_index", "edge_weight", "edge_attr", "y")
 
 
 def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
@@ -44,11 +43,12 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
         raise InvalidTypeError(f"expected an Explainer with a GradientContextExplainer, got {algorithm}")
     model = explainer.model
     history = find_history(model) if algorithm.history is None else algorithm.history or None
+    graph = {"x": data.x, "edge_index": data.edge_index, "y": data.get("y"), **forward_arguments(model, data)}
     return {
         "package": __version__,
         "model": digest(repr(model), json.dumps(makeup(model)), *_tensors(model.state_dict())),
         "history": _history(history) if isinstance(history, GradientHistory) else None,
-        "graph": digest(*_tensors({name: data.get(name) for name in _GRAPH})),
+        "graph": digest(*_tensors(graph)),
         "explains": str(explainer.explanation_type.value),
         "mode": str(explainer.model_config.mode.value),
         "return_type": str(getattr(explainer.model_config.return_type, "value", None)),
@@ -99,6 +99,8 @@ def _names(names: Sequence[str] | None) -> str | None:
 
 
 def _writer(writer: Writer) -> str:
-    """What a writer calls itself; of one that does not, its type."""
+    """What a writer calls itself; of a function, where it is defined; of one that does not, its type."""
+    if hasattr(writer, "__qualname__"):
+        return f"{writer.__module__}.{writer.__qualname__}"
     kind = type(writer)
     return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(writer)

@@ -14,12 +14,14 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
+from torch_geometric.explain.config import ModelMode
 
 from gragr_explain.arguments import check_number
-from gragr_explain.errors import ExportError, InvalidIndexError, OutputError
+from gragr_explain.errors import ExportError, InvalidIndexError, OutputError, UnsupportedModelError
 from gragr_explain.explain import explain_parts
 from gragr_explain.files import as_path, check_writable, remove_leftovers
-from gragr_explain.inputs import check_data, check_index
+from gragr_explain.history import check_output
+from gragr_explain.inputs import check_data, check_index, trial_output
 from gragr_explain.streaming._fingerprint import digest, fingerprint
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
 from gragr_explain.streaming._shards import SHARDS, find_shards, remove_export, shard_files, write_shard
@@ -68,6 +70,7 @@ class Run:
             raise InvalidIndexError(f"expected every node once, got node {int(values[counts > 1][0])} more than once")
         kept = {name: number for name, number in options.items() if name != "memory_mb"}
         made_of = {**fingerprint(explainer, data), "nodes": digest(nodes), **kept}
+        _check_one_number(explainer, data)
         return cls(explainer, data, nodes, as_path(folder), Manifest(nodes.numel(), shard_size, made_of), options)
 
     @contextmanager
@@ -143,3 +146,15 @@ class Run:
         for shard, part in zip(missing, parts, strict=True):
             write_shard(part, self.folder, self.manifest, shard)
             yield shard
+
+
+def _check_one_number(explainer: Explainer, data: Data) -> None:
+    """Raise an :class:`UnsupportedModelError` if a regression returns several numbers for each node."""
+    if explainer.model_config.mode != ModelMode.regression:
+        return
+    output = trial_output(explainer.model, data)
+    check_output(output)
+    if output.shape[1:].numel() != 1:
+        raise UnsupportedModelError(
+            f"expected a regression of one number for each node, got outputs of shape {list(output.shape)}"
+        )

@@ -16,6 +16,9 @@ from gragr_explain.streaming._manifest import MANIFEST, Manifest
 
 SHARDS = "explanations"
 """The folder of the shards inside an export's folder; it holds nothing else."""
+JSONL = "explanations.jsonl"
+PAGE = "report.html"
+"""What is made of the shards, beside their folder: the same table as JSON lines, and a page."""
 _RUN, _SHARD = b"gragr_explain.run", b"gragr_explain.shard"
 
 
@@ -80,7 +83,7 @@ def shard_files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def remove_export(folder: Path) -> None:
-    """Remove the manifest and the shards of whatever export, and nothing else.
+    """Remove the manifest and the shards of whatever export, and what was made of them, and nothing else.
 
     Raises:
         ExportError: If there are other files among the shards; nothing is removed then.
@@ -91,7 +94,8 @@ def remove_export(folder: Path) -> None:
     if others:
         raise ExportError(f"expected only shards in '{folder / SHARDS}', got '{others[0].name}'")
     try:
-        (folder / MANIFEST).unlink(missing_ok=True)  # first, so that no manifest ever stands beside half an export
+        for name in (MANIFEST, JSONL, PAGE):  # first, so that none of them ever stands beside half an export
+            (folder / name).unlink(missing_ok=True)
         for path in shards:
             path.unlink()
     except OSError as error:

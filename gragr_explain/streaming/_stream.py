@@ -53,7 +53,8 @@ def stream_export(
         top_edges: How many of the edges that support a prediction are kept.
         top_features: How many of the features that support a prediction are kept.
         memory_mb: How much memory, about, a batch of explanations may take, in MiB.
-        overwrite: Whether to remove the shards of an earlier export and begin anew.
+        overwrite: Whether to remove the shards of an earlier export, its ``explanations.jsonl`` and its
+            ``report.html``, and begin anew.
         progress: Whether to show a progress bar, with the time that is left.
 
     Returns:
@@ -62,6 +63,8 @@ def stream_export(
     Raises:
         InvalidIndexError: If a node is not in the graph, or named twice; known before any work, as are all mistakes
             in the arguments (see :func:`gragr_explain.explain.explain_many`).
+        UnsupportedModelError: If the model's outputs are several numbers each, for which the table has no column; known
+            before any work, too.
         OutputError: If the folder cannot be written to, a disk is full, or another process is exporting to the same
             folder. Shards that are finished stay.
         ExportError: If the folder holds an export of another model, graph, list of nodes, settings or version, a

@@ -132,6 +132,13 @@ def test_overwriting_begins_anew(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
+def test_overwriting_removes_what_was_made_of_the_shards(tmp_path):
+    stream_export(make_explainer(), make_data(), tmp_path, progress=False).write_jsonl()
+    (tmp_path / "report.html").write_text("of the earlier export")
+    stream_export(make_explainer(seed=1), make_data(), tmp_path, [3], overwrite=True, progress=False)
+    assert set(contents(tmp_path)) == {"manifest.json", "explanations/part-00000.parquet"}
+
+
 def test_progress_begins_where_the_export_was(tmp_path, capsys):
     explainer, data = make_explainer(), make_data()
     export = stream_export(explainer, data, tmp_path, shard_size=10, progress=False)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from streamed_graphs import make_data, make_explainer
 from test_stream import contents
 from torch_geometric.explain import DummyExplainer, Explainer
-from torch_geometric.nn import GCN
+from torch_geometric.nn import GCN, FastRGCNConv, GCNConv
 
 import gragr_explain
 from gragr_explain import GradientHistory, GraGR
@@ -28,9 +28,11 @@ from gragr_explain.errors import (
     InvalidIndexError,
     InvalidTypeError,
     OutputError,
+    UnsupportedModelError,
 )
 from gragr_explain.files import remove_leftovers
 from gragr_explain.history import FieldRecord
+from gragr_explain.rationale import TemplateWriter
 from gragr_explain.streaming import _fingerprint, _manifest, _run, open_export, read_explanations, stream_export
 
 HERE = Path(__file__).parent
@@ -157,6 +159,59 @@ def test_a_model_is_the_same_however_it_was_used(data):
     explainer(data.x, data.edge_index, index=3)
     explainer.model.train()
     assert _fingerprint.fingerprint(explainer, data) == before
+
+
+class Placed(torch.nn.Module):
+    """A model of nodes that have a place, and of edges of several types."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = GCNConv(7, 8), FastRGCNConv(8, 3, 2)
+
+    def forward(self, x, edge_index, pos, edge_type):
+        h = self.first(torch.cat([x, pos], dim=1), edge_index).relu()
+        return self.second(h, edge_index, edge_type)
+
+
+@pytest.fixture
+def placed(data):
+    explainer = make_explainer()
+    explainer.model = Placed()
+    data.pos = torch.zeros(40, 2)
+    data.edge_type = torch.zeros(data.num_edges, dtype=torch.long)
+    return explainer, data
+
+
+@pytest.mark.parametrize("name", ["pos", "edge_type"])
+def test_whatever_else_a_model_takes_of_the_graph_counts(name, placed, tmp_path):
+    explainer, data = placed
+    stream_export(explainer, data, tmp_path, progress=False)
+    with pytest.raises(ExportError, match="another run, which differs in: graph;"):
+        stream_export(explainer, changed(data.clone(), name, 3, 1), tmp_path, progress=False)
+
+
+def test_what_layers_set_when_they_are_called_makes_no_other_model(placed, tmp_path):
+    explainer, data = placed
+    before = _fingerprint.fingerprint(explainer, data)
+    assert stream_export(explainer, data, tmp_path, progress=False).complete
+    assert _fingerprint.fingerprint(explainer, data) == before
+
+
+def write(facts):
+    return TemplateWriter()(facts)
+
+
+def test_a_function_that_writes_is_known_by_its_name(data):
+    found = _fingerprint.fingerprint(make_explainer(writer=write), data)["writer"]
+    assert found == f"{__name__}.write"
+
+
+def test_several_numbers_for_each_node_are_refused_before_any_work(data, tmp_path):
+    explainer = make_explainer(regression=True)
+    explainer.model = GCN(5, 8, num_layers=2, out_channels=2)
+    with pytest.raises(UnsupportedModelError, match=r"one number for each node, got outputs of shape \[40, 2\]"):
+        stream_export(explainer, data, tmp_path / "new", progress=False)
+    assert not (tmp_path / "new").exists()
 
 
 def recorded():
