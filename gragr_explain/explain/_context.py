@@ -111,8 +111,7 @@ def model_context(
             warn_of_other_arguments(history, given, _HAND_OVER)
             warn_of_other_weights(history, model)
         else:
-            known = target if confidence is None else known_targets(target, prediction)
-            loss = -support(output, known, config, explanation_type).sum()
+            loss = -support(output, known_targets(target, prediction), config, explanation_type).sum()
             field, source = _post_hoc_field(loss, hidden), "post hoc"
     hidden, output = hidden.detach(), output.detach()
     with torch.no_grad():

@@ -11,7 +11,7 @@ from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._masks import feature_evidence, support_mask
-from gragr_explain.explain._objective import check_returned, support, targets_of
+from gragr_explain.explain._objective import check_known, check_returned, support, targets_of
 from gragr_explain.history import check_output
 from gragr_explain.inputs import check_index
 
@@ -99,6 +99,7 @@ class EdgeGradientExplainer(EdgeAlgorithm):
             check_returned(output, self.model_config)
             chosen = check_index(index, output.size(0), x.device)
             wanted = torch.arange(output.size(0), device=x.device) if chosen is None else chosen
+            check_known(target, wanted, output.size(0), self.model_config)
             targets = targets_of(target, wanted, output.size(0))
             return support(output[wanted], targets, self.model_config, self.explainer_config.explanation_type).sum()
 

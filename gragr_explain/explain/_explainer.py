@@ -28,7 +28,7 @@ from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._notebook import explanation_html
-from gragr_explain.explain._objective import support, targets_of
+from gragr_explain.explain._objective import check_known, support, targets_of
 from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
@@ -269,7 +269,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
                 inputs = Inputs(x, edge_index, kwargs)
                 found = self.explain_nodes(model, inputs, chosen, target, shared).whole(inputs)
             else:
-                found = self._explain_whole(model, x, edge_index, target, chosen, shared, kwargs)
+                found = self._explain_whole(model, x, edge_index, target, wanted, shared, kwargs)
 
         explanation = GradientExplanation(edge_evidence=found.edges)
         explanation._names = self.names
@@ -279,6 +279,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
             explanation.node_evidence = feature_evidence(found.features, self.explainer_config.node_mask_type)
             explanation.node_mask = support_mask(explanation.node_evidence)
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
+            wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
+            check_known(target, wanted, shared.output.size(0), self.model_config)
         explanation.psi_rank = shared.gradients.rank
         explanation.psi_source = shared.gradients.source
         explanation.embedding = shared.embedding
@@ -450,12 +452,11 @@ class GradientContextExplainer(ExplainerAlgorithm):
         x: Tensor,
         edge_index: Tensor,
         target: Tensor,
-        chosen: Tensor | None,
+        wanted: Tensor,
         shared: ModelContext,
         kwargs: dict[str, Any],
     ) -> FoundInGraph:
         """The evidence for some outputs, added up, on the whole graph."""
-        wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
         targets, factor = targets_of(target, wanted, shared.output.size(0)), self._factor(shared)
         edges, features = self._evidence(model, Inputs(x, edge_index, kwargs), wanted, target=target, shared=shared)
         if wanted.numel() != 1:

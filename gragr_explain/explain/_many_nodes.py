@@ -17,6 +17,7 @@ from gragr_explain.explain._context import ModelContext
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
+from gragr_explain.explain._objective import check_known
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._unlabelled import check_labelled, unlabelled
@@ -71,6 +72,7 @@ class NodeJob:
             else:
                 target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index, **arguments))
             shared = algorithm.context(explainer.model, data.x, data.edge_index, target=target, **arguments)
+            check_known(target, nodes, shared.output.size(0), explainer.model_config)
         return cls(explainer, algorithm, data, nodes, Inputs(data.x, data.edge_index, arguments), target, shared)
 
     def explain(

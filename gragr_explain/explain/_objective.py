@@ -120,12 +120,16 @@ def predictions(output: Tensor, config: ModelConfig) -> Tensor:
 
 
 def known_targets(target: Tensor, prediction: Tensor) -> Tensor:
-    """Targets of a classifier, ``[num_outputs]``, with what it predicts in the place of those that are not known.
+    """Targets with what a model predicts in the place of those that are not known.
 
     Args:
-        target: Classes, negative or NaN where they are not known.
-        prediction: The predicted classes, ``[num_outputs]``.
+        target: Classes, negative or NaN where they are not known, or the numbers of a regression, NaN where they are
+            not.
+        prediction: The predicted classes, ``[num_outputs]``, or numbers, ``[num_outputs, *]``.
     """
+    if prediction.is_floating_point():
+        known = target.reshape(prediction.shape) if target.numel() == prediction.numel() else target
+        return torch.where(known.isnan(), prediction, known) if known.shape == prediction.shape else known
     known = _classes(target)
     return torch.where(known < 0, prediction, known) if known.shape == prediction.shape else known
 
@@ -139,6 +143,18 @@ def targets_of(target: Tensor, wanted: Tensor, num_outputs: int) -> Tensor:
     if target.numel() % max(num_outputs, 1) or bool(target.numel()) != bool(num_outputs):
         raise InvalidGraphError(f"expected a target for each of {num_outputs} outputs, got {target.numel()}")
     return target.reshape(num_outputs, -1)[wanted]
+
+
+def check_known(target: Tensor, wanted: Tensor, num_outputs: int, config: ModelConfig) -> None:
+    """Check that the targets of some outputs of a regression are known; those of a classifier are checked as classes.
+
+    Raises:
+        InvalidGraphError: If one is NaN, or there is not a target for each output.
+    """
+    if config.mode == ModelMode.regression:
+        unknown = wanted[targets_of(target, wanted, num_outputs).isnan().any(-1)]
+        if unknown.numel():
+            raise InvalidGraphError(f"expected known targets to explain, got NaN for output {int(unknown[0])}")
 
 
 def check_returned(output: Tensor, config: ModelConfig) -> None:

@@ -25,7 +25,7 @@ from gragr_explain.explain._copies import (
     with_batch,
 )
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
-from gragr_explain.explain._objective import check_returned, support, targets_of
+from gragr_explain.explain._objective import check_known, check_returned, support, targets_of
 from gragr_explain.history import check_output, message_edges
 from gragr_explain.inputs import check_index
 from gragr_explain.messages import mask_dtype, maskable_layers, masked_output
@@ -124,6 +124,7 @@ class OcclusionExplainer(EdgeAlgorithm):
         wanted = torch.arange(output.size(0), device=x.device) if chosen is None else chosen
         config, kind = self.model_config, self.explainer_config.explanation_type
         check_returned(output, config)
+        check_known(target, wanted, output.size(0), config)
         targets = targets_of(target, wanted, output.size(0))
         support(output[wanted], targets, config, kind)  # so that targets that do not fit are found before the work
 

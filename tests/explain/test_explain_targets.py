@@ -124,6 +124,31 @@ def test_other_nodes_may_have_no_label(gcn, graph, algorithm, unknown):
 
 
 @pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_other_nodes_may_have_no_number(graph, algorithm, outputs):
+    torch.manual_seed(0)
+    model = GCN(3, 8, num_layers=2, out_channels=outputs)
+    y = torch.randn(10, outputs)
+    explainer = explainer_for(model, algorithm(), kind="phenomenon", nodes=None, mode="regression")
+    whole = explainer(graph.x, graph.edge_index, index=1, target=y)
+    y[7, 0] = torch.nan  # in another component
+    assert torch.equal(explainer(graph.x, graph.edge_index, index=1, target=y).edge_mask, whole.edge_mask)
+    for index in (7, torch.tensor([1, 7]), None):
+        with pytest.raises(InvalidGraphError, match="expected known targets to explain, got NaN for output 7"):
+            explainer(graph.x, graph.edge_index, index=index, target=y)
+
+
+def test_many_nodes_are_explained_beside_one_without_a_number(graph):
+    torch.manual_seed(0)
+    explainer = explainer_for(GCN(3, 8, num_layers=2, out_channels=1), kind="phenomenon", mode="regression")
+    graph.y = torch.randn(10)
+    graph.y[7] = torch.nan
+    assert len(explain_many(explainer, graph, [1, 2], progress=False)) == 2
+    with pytest.raises(InvalidGraphError, match="got NaN for output 7"):
+        explain_many(explainer, graph, progress=False)
+
+
+@pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
 def test_a_model_of_several_labels_is_refused(graph, algorithm):
     torch.manual_seed(0)
     model = GCN(3, 8, num_layers=2, out_channels=3)
