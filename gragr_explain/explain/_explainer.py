@@ -33,7 +33,7 @@ from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
-from gragr_explain.history import GradientHistory, find_history, message_edges
+from gragr_explain.history import GradientHistory, find_history, message_edges, message_passing_layers
 from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
@@ -41,11 +41,12 @@ from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWrit
 
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
+_OF_OUTPUTS = ("index", "rationale", "rationale_replaced", "reliability")  # what has an entry for each explained output
 _OF_A_PASS = 64 * 2**20  # on a CPU: larger tensors come from the system, page by page, each time anew
 
 
 class GradientExplanation(Explanation):
-    """An explanation with texts, which belong to outputs and stay whole where PyG selects edges."""
+    """An explanation with texts, which belong to outputs: they go with these where PyG selects nodes and edges."""
 
     @property
     def change(self) -> ChangeFact | None:
@@ -64,17 +65,30 @@ class GradientExplanation(Explanation):
 
     def is_edge_attr(self, key: str) -> bool:
         """Whether an entry has a value for each edge."""
-        return not key.startswith(("rationale", "reliability")) and super().is_edge_attr(key)
+        return key not in _OF_OUTPUTS and super().is_edge_attr(key)
+
+    def is_node_attr(self, key: str) -> bool:
+        """Whether an entry has a value for each node."""
+        return key not in _OF_OUTPUTS and super().is_node_attr(key)
 
     def subgraph(self, subset: Tensor) -> Self:
         """The part with some nodes, which texts go on to call as they are called in the whole graph."""
         out = super().subgraph(subset)
         kept = subset.nonzero().view(-1) if subset.dtype == torch.bool else subset
-        config, index = getattr(self, "_model_config", None), self.get("index")
-        if config is not None and config.task_level == ModelTaskLevel.node and index is not None:
-            chosen = check_index(index, self.x.size(0), kept.device)
-            assert chosen is not None
-            out.index = torch.cat([(kept == node).nonzero().view(-1) for node in chosen])
+        config, num_nodes = getattr(self, "_model_config", None), self.x.size(0)
+        if config is not None and config.task_level == ModelTaskLevel.node:
+            place = kept.new_full((num_nodes,), -1)
+            place[kept] = torch.arange(kept.numel(), device=kept.device)
+            chosen = check_index(self.get("index"), num_nodes, kept.device)
+            place = place if chosen is None else place[chosen]
+            rows = (place >= 0).nonzero().view(-1)
+            if chosen is not None:
+                out.index = place[rows]
+            for name in _OF_OUTPUTS[1:]:
+                if isinstance(values := self.get(name), list):
+                    out[name] = [values[row] for row in rows.tolist()]
+            if (below := getattr(self, "_below", None)) is not None:
+                out._below = below[rows.cpu()]
         names: Names = getattr(self, "_names", Names())
         out._names = replace(names, nodes=[names.of_node(node) for node in kept.tolist()])
         return out
@@ -105,7 +119,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
     - ``psi``, the six context features of every node (eqs. 15 to 26), ``[num_nodes, 6]``, columns as in
       :data:`~gragr_explain.context.FEATURES`; ``psi_valid``, which of them mean something; and ``psi_rank``, the share
-      of the graph's nodes that have less, NaN where they mean nothing;
+      of the graph's nodes that have less, of which those that have as much count half, NaN where they mean nothing;
     - ``psi_source``: ``"self"`` or ``"training"``, the recorded field that psi is from, or ``"post hoc"``, the
       gradients of the model's own outputs, where nothing was recorded;
     - ``embedding``, the Reasoner's embeddings (eq. 16), ``[num_nodes, embedding_channels]``;
@@ -265,6 +279,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         with evaluating(model):
             shared = self.context(model, x, edge_index, target=target, **kwargs)
             chosen = check_index(index, shared.output.size(0), x.device)
+            wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
+            check_known(target, wanted, shared.output.size(0), self.model_config)
             if chosen is not None and chosen.numel() == 1 and shared.parts is not None:
                 inputs = Inputs(x, edge_index, kwargs)
                 found = self.explain_nodes(model, inputs, chosen, target, shared).whole(inputs)
@@ -273,16 +289,17 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
         explanation = GradientExplanation(edge_evidence=found.edges)
         explanation._names = self.names
+        explanation._reversed = message_passing_layers(model)[0].flow == "target_to_source"
         if self.explainer_config.edge_mask_type is not None:
             explanation.edge_mask = found.edge_mask
         if self.explains_features:
             explanation.node_evidence = feature_evidence(found.features, self.explainer_config.node_mask_type)
             explanation.node_mask = support_mask(explanation.node_evidence)
         explanation.psi, explanation.psi_valid = shared.gradients.psi, shared.gradients.valid
-            wanted = torch.arange(shared.output.size(0), device=x.device) if chosen is None else chosen
-            check_known(target, wanted, shared.output.size(0), self.model_config)
         explanation.psi_rank = shared.gradients.rank
         explanation.psi_source = shared.gradients.source
+        if shared.parts is not None:
+            explanation._below = shared.gradients.shares(wanted)[0]
         explanation.embedding = shared.embedding
         change = change_fact(found.changes[0], self.names) if len(found.changes) == 1 else None
         explanation["change"] = change

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import torch
 from markupsafe import Markup
+from torch import Tensor
 from torch_geometric.explain.config import ModelTaskLevel
 
 from gragr_explain.context import FEATURES, ROLES
@@ -14,6 +14,7 @@ from gragr_explain.explain._facts import top_edges, top_features
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._objective import confidences, predictions
+from gragr_explain.inputs import check_index
 
 if TYPE_CHECKING:
     from gragr_explain.explain._explainer import GradientExplanation
@@ -58,11 +59,11 @@ def explanation_html(explanation: GradientExplanation) -> str:
 def nodes_html(explanations: NodeExplanations) -> str:
     """Explanations of nodes: how many there are, how many predictions are right, and the first of them."""
     context, index = explanations.context, explanations.index.cpu()
-    ranks = context.rank.cpu()[index[:_MOST_ROWS], 0].tolist()
+    below, _ = context.shares(explanations.index[:_MOST_ROWS])
     names = explanations.node_names
     called = [str(node) if names is None else f"{names[node]} ({node})" for node in index[:_MOST_ROWS].tolist()]
     roles = [context.role(int(node)) or "not defined" for node in index[:_MOST_ROWS]]
-    extra = {"conflict": [_rank(rank) for rank in ranks], "role": roles}
+    extra = {"conflict": [_above(share) for share in below[:, 0].tolist()], "role": roles}
     about = f"of a graph of {context.num_nodes:,}"
     return _many(explanations, "node", about, called, extra)
 
@@ -101,19 +102,31 @@ def _many(explanations: Explanations, subject: str, about: str, called: list[str
 
 
 def _subject(explanation: GradientExplanation) -> str:
-    index = explanation.get("index")
     level = _level(explanation)
     if level is None:
         return "Explanation"
+    index = _index(explanation, level)
     if index is None:
         return "Explanation of the graph" if level == ModelTaskLevel.graph else f"Explanation of every {level.value}"
-    outputs = index.view(-1).tolist()
+    outputs = index.tolist()
     if not outputs:
         return "Explanation"  # of a node that is not in this part of the graph
     if len(outputs) > 1:
         return f"Explanation of {len(outputs):,} {level.value}s"
     is_node = level == ModelTaskLevel.node
     return f"Explanation of {_names(explanation).of_node(outputs[0]) if is_node else f'{level.value} {outputs[0]}'}"
+
+
+def _index(explanation: GradientExplanation, level: ModelTaskLevel) -> Tensor | None:
+    """Which outputs were explained, ``[num_explained]``, in whatever form they were asked for; all if ``None``."""
+    index, output = explanation.get("index"), explanation.get("prediction")
+    if index is None:
+        return None
+    if level == ModelTaskLevel.node:
+        size = explanation.x.size(0)
+    else:
+        size = len(explanation.target if output is None else output)
+    return check_index(index, size)
 
 
 def _level(explanation: GradientExplanation) -> ModelTaskLevel | None:
@@ -128,7 +141,8 @@ def _names(explanation: GradientExplanation) -> Names:
 
 def _outcome(explanation: GradientExplanation) -> tuple[str, str]:
     """The predicted class or number, and its probability, where one output is explained and its prediction known."""
-    output, index = explanation.get("prediction"), explanation.get("index")
+    output, level = explanation.get("prediction"), _level(explanation)
+    index = None if level is None else _index(explanation, level)
     if output is None or (index is not None and index.numel() != 1) or (index is None and len(output) != 1):
         return "", ""
     config = explanation._model_config
@@ -141,16 +155,20 @@ def _outcome(explanation: GradientExplanation) -> tuple[str, str]:
 
 def _psi(explanation: GradientExplanation) -> Markup:
     """The psi of the explained node, each entry beside those of the graph's other nodes."""
-    index, psi, valid, rank = (explanation.get(key) for key in ("index", "psi", "psi_valid", "psi_rank"))
-    if psi is None or index is None or index.numel() != 1 or _level(explanation) != ModelTaskLevel.node:
+    psi, below = explanation.get("psi"), getattr(explanation, "_below", None)
+    if psi is None or below is None or _level(explanation) != ModelTaskLevel.node:
+        return Markup()
+    index = _index(explanation, ModelTaskLevel.node)
+    if index is None or index.numel() != 1:
         return Markup()
     node = int(index)
     rows = []
-    for name, value, known, share in zip(FEATURES, *(each[node].tolist() for each in (psi, valid, rank)), strict=True):
+    table = (psi[node].tolist(), explanation.psi_valid[node].tolist(), below[0].tolist())
+    for name, value, known, share in zip(FEATURES, *table, strict=True):
         if name == "role":
             rows.append((name, ROLES[value] if known else "not defined", ""))
         else:
-            rows.append((name, f"{value:.3g}" if known else "not defined", _rank(share) if known else ""))
+            rows.append((name, f"{value:.3g}" if known else "not defined", _above(share) if known else ""))
     source = "the finished model" if explanation.get("psi_source") == "post hoc" else "the training"
     return _table(f"psi, from {source}", ["", "value", "in the graph"], rows)
 
@@ -159,7 +177,9 @@ def _edges(explanation: GradientExplanation) -> Markup:
     mask = explanation.get("edge_mask")
     if mask is None:
         return Markup()
-    found = top_edges(mask.clamp(min=0), explanation.edge_index, _MOST_NAMED)
+    edge_index = explanation.edge_index
+    messages = edge_index.flip(0) if getattr(explanation, "_reversed", False) else edge_index
+    found = top_edges(mask.clamp(min=0), messages, _MOST_NAMED)
     title = "Strongest edges" if found else "No edge supports it"
     called = _names(explanation).of_node
     rows = [(f"{called(u)} → {called(v)}", _measured(weight, f"{weight:.3g}")) for u, v, weight in found]
@@ -185,16 +205,19 @@ def _change(change: ChangeFact, prediction: str) -> str:
     )
 
 
-def _value(explanations: Explanations, value: torch.Tensor, classified: bool) -> str:
+def _value(explanations: Explanations, value: Tensor, classified: bool) -> str:
     return explanations.class_name(int(value)) if classified else _numbers(value)
 
 
-def _numbers(value: torch.Tensor) -> str:
+def _numbers(value: Tensor) -> str:
     return ", ".join(f"{entry:.4g}" for entry in value.reshape(-1).tolist())
 
 
-def _rank(rank: float) -> Markup | str:
-    return "not defined" if rank != rank else _measured(rank, f"above {_percent(rank)}")
+def _above(share: float) -> Markup | str:
+    """The share of nodes that surely have less."""
+    if share != share:
+        return "not defined"
+    return _measured(share, f"above {_percent(share)}" if share else "above none")
 
 
 def _measured(share: float, text: str) -> Markup | str:

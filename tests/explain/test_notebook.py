@@ -3,11 +3,12 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
-from torch_geometric.nn import GCN, global_add_pool
+from torch_geometric.nn import GCN, GCNConv, global_add_pool
 
 from gragr_explain.context import FEATURES
 from gragr_explain.explain import GradientContextExplainer, explain_many
@@ -218,3 +219,60 @@ def test_a_subgraph_speaks_of_the_same_node_in_the_same_numbers():
     elsewhere = whole.subgraph(torch.tensor([0, 1]))
     assert "node 7" not in Page(elsewhere._repr_html_()).text.split("·")[0].split("7 is")[0]
     assert elsewhere.index.numel() == 0
+
+
+@pytest.mark.parametrize("index", [torch.tensor([2, 5]), torch.arange(11, -1, -1), None])
+def test_texts_go_with_the_nodes_of_a_subgraph(graph, index):
+    whole = make_explainer()(graph.x, graph.edge_index, index=index)
+    kept = torch.tensor([1, 3, 4, 5, 6])
+    part = whole.subgraph(kept)
+    outputs = list(range(12)) if index is None else index.tolist()
+    expected = [node for node in outputs if node in kept.tolist()]
+    assert part.rationale == [whole.rationale[outputs.index(node)] for node in expected]
+    assert part.reliability == [whole.reliability[outputs.index(node)] for node in expected]
+    assert len(part.rationale_replaced) == len(expected)
+    if index is not None:
+        assert kept[part.index].tolist() == expected
+
+
+@pytest.mark.parametrize("index", [torch.empty(0, dtype=torch.long), torch.zeros(12, dtype=torch.bool)])
+def test_a_subgraph_of_no_explained_node(graph, index):
+    part = make_explainer()(graph.x, graph.edge_index, index=index).get_explanation_subgraph()
+    assert part.index.dtype == torch.long
+    assert part.index.numel() == 0
+
+
+@pytest.mark.parametrize("index", [[4], np.int64(4), np.array([4]), torch.arange(12) == 4])
+def test_an_index_in_another_form_is_shown_alike(graph, index):
+    explainer = make_explainer()
+    expected = explainer(graph.x, graph.edge_index, index=4)._repr_html_()
+    assert explainer(graph.x, graph.edge_index, index=index)._repr_html_() == expected
+
+
+def test_nodes_that_are_all_alike_are_above_none():
+    ends = torch.stack([torch.arange(12), (torch.arange(12) + 1) % 12])
+    data = Data(x=torch.ones(12, 3), edge_index=torch.cat([ends, ends.flip(0)], 1))
+    explainer = make_explainer()
+    for value in (explainer(data.x, data.edge_index, index=3), explain_many(explainer, data, progress=False)):
+        text = shown(value).text
+        assert "above none" in text
+        assert "above 50%" not in text
+
+
+class Backwards(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = GCNConv(3, 8, flow="target_to_source")
+        self.second = GCNConv(8, 3, flow="target_to_source")
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+def test_edges_are_shown_as_messages_travel(graph):
+    one_way = graph.edge_index[:, :11]
+    explainer = make_explainer(model=Backwards())
+    found = re.findall(r"node (\d+) → node (\d+)<", explainer(graph.x, one_way, index=4)._repr_html_())
+    many = explain_many(explainer, Data(x=graph.x, edge_index=one_way), [4], progress=False)
+    assert found
+    assert found == [(str(source), str(target)) for source, target, _ in many.edges[0]]
