@@ -174,6 +174,18 @@ def check_same_graph(data: Data, x: Tensor, edge_index: Tensor) -> None:
             )
 
 
+def same_numbers(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, NaN in the same places.
+
+    Example:
+        >>> same_numbers(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]))
+        True
+    """
+    if torch.equal(tensor, other):
+        return True
+    return tensor.shape == other.shape and bool(((tensor == other) | (tensor.isnan() & other.isnan())).all())
+
+
 def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
     """What a model's forward pass takes of a graph beside ``x`` and ``edge_index``.
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gragr_explain.editing._state import same_numbers
 from gragr_explain.errors import EditingError
 from gragr_explain.history import find_history
+from gragr_explain.inputs import same_numbers
 
 
 class Flip(NamedTuple):

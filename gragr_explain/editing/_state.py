@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import find_history
+from gragr_explain.inputs import same_numbers
 from gragr_explain.modes import evaluating, uncompiled
 
 
@@ -50,13 +51,6 @@ class ModelState:
         return [
             (tensor, kept, tensor.detach().clone()) for tensor, kept in self._tensors if not same_numbers(tensor, kept)
         ]
-
-
-def same_numbers(tensor: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same, NaN in the same places."""
-    if torch.equal(tensor, other) or tensor.shape != other.shape:
-        return tensor.shape == other.shape
-    return bool(((tensor == other) | (tensor.isnan() & other.isnan())).all())
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.inputs import same_numbers
+
 T = TypeVar("T")
 
 
@@ -65,14 +67,7 @@ def _state(source: Any) -> list[Any]:
 def _same(before: list[Any], now: list[Any]) -> bool:
     def alike(first: Any, second: Any) -> bool:
         if isinstance(first, Tensor) and isinstance(second, Tensor):
-            return first.device == second.device and first.dtype == second.dtype and _equal(first, second)
+            return first.device == second.device and first.dtype == second.dtype and same_numbers(first, second)
         return bool(first == second)
 
     return len(before) == len(now) and all(alike(*pair) for pair in zip(before, now, strict=True))
-
-
-def _equal(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, NaN in the same places."""
-    if torch.equal(first, second):
-        return True
-    return first.shape == second.shape and bool(((first == second) | (first.isnan() & second.isnan())).all())

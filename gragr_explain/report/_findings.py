@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gragr_explain.history import GradientHistory
 
 HIGH = 2 / 3
-"""The rank from which a psi is high: the upper third of the graph, as rationales have it."""
+"""The rank from which a psi is in the upper third of the graph."""
 
 FEW = 10
 """How many predictions it takes, at least, to judge by them."""

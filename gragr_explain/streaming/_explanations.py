@@ -68,6 +68,8 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
         class_names=whole.class_names,
         feature_names=whole.feature_names,
         node_names=whole.node_names,
+        explains_labels=whole.explains_labels,
+        flow=whole.flow,
     )
 
 

@@ -22,13 +22,15 @@ def make_data(num_nodes: int = 40, *, degree: int = 3, labels: bool = True, seed
     return data
 
 
-def make_explainer(backbone: str = "GCN", *, seed: int = 0, regression: bool = False, **options: object) -> Explainer:
+def make_explainer(
+    backbone: str = "GCN", *, seed: int = 0, regression: bool = False, explains: str = "model", **options: object
+) -> Explainer:
     """An explainer of a model that was never trained."""
     torch.manual_seed(seed)
     return Explainer(
         model=BACKBONES[backbone](5, 8, num_layers=2, out_channels=1 if regression else 3),
         algorithm=GradientContextExplainer(**options),
-        explanation_type="model",
+        explanation_type=explains,
         node_mask_type="attributes",
         edge_mask_type="object",
         model_config={

@@ -178,8 +178,10 @@ def test_what_is_read_back_is_what_was_explained(regression, tmp_path):
         found.features[37]
 
 
-def test_a_page_is_made_of_what_is_read_back(tmp_path):
-    explainer, data = make_explainer(), make_data()
+@pytest.mark.parametrize("explains", ["model", "phenomenon"])
+def test_a_page_is_made_of_what_is_read_back(explains, tmp_path):
+    explainer, data = make_explainer(explains=explains), make_data()
+    data.y = data.y.clamp(min=0)
     export = stream_export(explainer, data, tmp_path, shard_size=40, progress=False)
     back = read_explanations(export, explainer, data)
     there = write_files(back, tmp_path / "there", data=data, formats=["html"])["html"]
