@@ -70,7 +70,7 @@ class ChannelMixing(nn.Module):
         self.kind = w if isinstance(w, str) else "given"
         self.omega = nn.Parameter(torch.empty(channels))
         if isinstance(w, Tensor):
-            self.register_buffer("weight", w.detach().clone().to(self.omega.dtype))
+            self.register_buffer("weight", w.detach().clone())
         elif w in MIXINGS:
             self.weight = nn.Parameter(torch.empty(channels, channels))
         else:
@@ -102,7 +102,7 @@ class ChannelMixing(nn.Module):
 
     def _learned(self) -> Tensor:
         if self.kind == "given":
-            return self.weight
+            return self.weight.to(self.omega.dtype)
         if self.kind == "prod":
             return self.weight.t() @ self.weight
         if self.kind == "neg-prod":
