@@ -17,11 +17,12 @@ from gragr_explain.history._tap import (
     check_output,
     hidden_layer,
     hidden_representation,
+    layer_input,
     message_edges,
     message_passing_layers,
     tap,
 )
-from gragr_explain.history._trajectory import call_with, recorded_weights
+from gragr_explain.history._trajectory import call_with, first_names, recorded_weights
 
 __all__ = [
     "ATTRIBUTE",
@@ -36,12 +37,14 @@ __all__ = [
     "class_log_probs",
     "copy_weights",
     "find_history",
+    "first_names",
     "full_precision",
     "graph_digest",
     "hidden_layer",
     "hidden_representation",
     "is_sigmoid",
     "knows_weights",
+    "layer_input",
     "margins",
     "message_edges",
     "message_passing_layers",

@@ -38,6 +38,11 @@ def message_passing_layers(model: nn.Module) -> list[MessagePassing]:
     return layers
 
 
+def layer_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a layer is called with first, as a hook sees it: the features, by place or by name."""
+    return args[0] if args else kwargs.get("x")
+
+
 def message_edges(model: nn.Module, edge_index: Tensor) -> Tensor:
     """The edges in the direction in which a model's messages travel.
 

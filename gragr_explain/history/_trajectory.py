@@ -44,13 +44,30 @@ def recorded_weights(model: nn.Module) -> Iterator[tuple[int, dict[str, Tensor]]
         )
     path, _ = holder(model, history)
     inside, beside = _prefix(path), _prefix(path.rpartition(".")[0])
-    current = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
-    first = {id(value): name for name, value in reversed(current.items())}
+    current, first = dict(_tensors(model)), first_names(model)
     for step, weights in sorted(history.weights.items()):
         around = {f"{beside}{name}": value for name, value in history.around.get(step, {}).items() if path}
         state = around | {f"{inside}{name}": value for name, value in weights.items()}
         known = {name: value.to(current[name]) for name, value in state.items() if name in current}
-        yield step, {first[id(current[name])]: value for name, value in known.items()}
+        yield step, {first[name]: value for name, value in known.items()}
+
+
+def first_names(model: nn.Module) -> dict[str, str]:
+    """Under which name each parameter and buffer of a model is found first: what is there twice has two.
+
+    Example:
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> first_names(nn.Sequential(layer, layer))
+        {'0.weight': '0.weight', '1.weight': '0.weight'}
+    """
+    named = _tensors(model)
+    first = {id(tensor): name for name, tensor in reversed(named)}
+    return {name: first[id(tensor)] for name, tensor in named}
+
+
+def _tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """All parameters and buffers of a model under all of their names."""
+    return [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
 
 
 def holder(model: nn.Module, history: GradientHistory) -> tuple[str, nn.Module]:
@@ -103,7 +120,7 @@ def call_with(model: nn.Module, weights: Mapping[str, Tensor], *args: Any, **kwa
         for name, value in (*module._parameters.items(), *module._buffers.items()):
             if value is not None:
                 names.setdefault(id(value), []).append(f"{_prefix(path)}{name}")
-    current = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    current = dict(_tensors(model))
     taken = {name: value for given, value in weights.items() for name in names[id(current[given])]}
     return functional_call(model, taken, args, kwargs, tie_weights=False)
 

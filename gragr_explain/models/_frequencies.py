@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
-from gragr_explain.history import call_with, full_precision, message_passing_layers, recorded_weights
+from gragr_explain.history import call_with, full_precision, layer_input, message_passing_layers, recorded_weights
 from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
 from gragr_explain.modes import evaluating, uncompiled
@@ -120,8 +120,7 @@ def _profile(
 
     def measure(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         called.append(names[layer])
-        given = args[0] if args else kwargs.get("x")
-        quotients.append((_quotient(given, layer, graph), _quotient(output, layer, graph)))
+        quotients.append((_quotient(layer_input(args, kwargs), layer, graph), _quotient(output, layer, graph)))
 
     handles = [layer.register_forward_hook(measure, with_kwargs=True) for layer in layers]
     try:

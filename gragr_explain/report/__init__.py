@@ -3,7 +3,7 @@
 from gragr_explain.report._cards import choose_cards
 from gragr_explain.report._curves import training_curve, training_curves, trajectory
 from gragr_explain.report._drawings import draw_features, draw_subgraph
-from gragr_explain.report._export import export
+from gragr_explain.report._export import FILES, export
 from gragr_explain.report._figures import (
     conflict_map,
     psi_distribution,
@@ -15,6 +15,7 @@ from gragr_explain.report._table import json_lines, table_schema, to_frame, to_t
 from gragr_explain.report.graphs import choose_graphs
 
 __all__ = [
+    "FILES",
     "choose_cards",
     "choose_graphs",
     "conflict_map",

@@ -12,9 +12,9 @@ import pyarrow.dataset as ds
 
 from gragr_explain.errors import ExportError
 from gragr_explain.files import as_path, atomic, remove_leftovers
-from gragr_explain.report import json_lines, table_schema
+from gragr_explain.report import FILES, json_lines, table_schema
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
-from gragr_explain.streaming._shards import JSONL, SHARDS, find_shards, read_shard
+from gragr_explain.streaming._shards import SHARDS, find_shards, read_shard
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Export:
             ExportError: If the export is not complete, or a shard is damaged.
             OutputError: If the file cannot be written.
         """
-        path = self.folder / JSONL
-        remove_leftovers(self.folder, JSONL)
+        path = self.folder / FILES["jsonl"]
+        remove_leftovers(self.folder, path.name)
         with atomic(path) as (temporary,), temporary.open("w", encoding="utf-8") as file:
             for table in self.tables():
                 file.writelines(json_lines(table))

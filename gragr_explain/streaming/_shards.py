@@ -11,14 +11,12 @@ import pyarrow.parquet as pq
 from gragr_explain.errors import ExportError, OutputError
 from gragr_explain.explain import NodeExplanations
 from gragr_explain.files import atomic
-from gragr_explain.report import table_schema, to_frame, to_table
+from gragr_explain.report import FILES, table_schema, to_frame, to_table
 from gragr_explain.streaming._manifest import MANIFEST, Manifest
 
 SHARDS = "explanations"
 """The folder of the shards inside an export's folder; it holds nothing else."""
-JSONL = "explanations.jsonl"
-PAGE = "report.html"
-"""What is made of the shards, beside their folder: the same table as JSON lines, and a page."""
+_MADE_OF_SHARDS = (FILES["jsonl"], FILES["html"])  # beside their folder
 _RUN, _SHARD = b"gragr_explain.run", b"gragr_explain.shard"
 
 
@@ -94,7 +92,7 @@ def remove_export(folder: Path) -> None:
     if others:
         raise ExportError(f"expected only shards in '{folder / SHARDS}', got '{others[0].name}'")
     try:
-        for name in (MANIFEST, JSONL, PAGE):  # first, so that none of them ever stands beside half an export
+        for name in (MANIFEST, *_MADE_OF_SHARDS):  # first, so that none of them ever stands beside half an export
             (folder / name).unlink(missing_ok=True)
         for path in shards:
             path.unlink()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator
-from gragr_explain.history import message_passing_layers
+from gragr_explain.history import layer_input, message_passing_layers
 
 
 class ConflictPathway(nn.Module):
@@ -67,8 +67,7 @@ class ConflictPathway(nn.Module):
 
     def _mixer(self, own: nn.Module) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], Tensor]:
         def mix(_layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], base: Tensor) -> Tensor:
-            x = inputs[0] if inputs else named["x"]
-            return torch.lerp(base, own(x).to(base.dtype), self.beta.to(base.dtype))
+            return torch.lerp(base, own(layer_input(inputs, named)).to(base.dtype), self.beta.to(base.dtype))
 
         return mix
 
@@ -87,8 +86,9 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
     sizes: dict[nn.Module, tuple[int, int]] = {}
 
     def see(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        given = inputs[0] if inputs else named.get("x")
-        matrices = [value for value in (given, output) if isinstance(value, Tensor) and value.dim() == 2]
+        matrices = [
+            value for value in (layer_input(inputs, named), output) if isinstance(value, Tensor) and value.dim() == 2
+        ]
         if layer in sizes or len(matrices) != 2:
             reason = "is called several times" if layer in sizes else "is not from one matrix of nodes to another"
             raise UnsupportedModelError(f"no conflict pathway: {type(layer).__name__} {reason}; use pathway=False")

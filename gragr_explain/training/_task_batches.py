@@ -12,8 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
-from gragr_explain.inputs import check_data, forward_arguments, trial_errors
-from gragr_explain.modes import evaluating
+from gragr_explain.inputs import check_data, forward_arguments, trial_output
 from gragr_explain.training._task_model import MultiTaskModel
 
 
@@ -90,24 +89,20 @@ def check_graphs(graphs: Sequence[Data], num_classes: Sequence[int], name: str) 
     return list(y.long())
 
 
-@torch.no_grad()
 def check_encoder(model: MultiTaskModel, graph: Data) -> None:
-    """Call a model with a graph once, which gives lazy layers their shapes.
+    """Call a model's encoder with a graph once, which gives lazy layers their shapes.
 
     Raises:
         UnsupportedModelError: If it cannot be called so, or its encoder returns something else than it was said to.
         InvalidGraphError: If it cannot take the graph's features.
     """
     graph = copy.copy(graph).to(str(next(model.parameters()).device))
-    edges, channels = forward_arguments(model.encoder, graph), model.heads[0].in_features
-    with evaluating(model), trial_errors(graph.x, "encoder(x, edge_index)"):
-        found = model.encoder(graph.x, graph.edge_index, **edges)
-        if not isinstance(found, Tensor) or found.shape != (graph.x.size(0), channels):
-            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise UnsupportedModelError(
-                f"expected an encoder that returns representations of shape [{graph.x.size(0)}, {channels}], got {got}"
-            )
-        model(graph.x, graph.edge_index, **edges)
+    found, channels = trial_output(model.encoder, graph), model.heads[0].in_features
+    if not isinstance(found, Tensor) or found.shape != (graph.x.size(0), channels):
+        got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UnsupportedModelError(
+            f"expected an encoder that returns representations of shape [{graph.x.size(0)}, {channels}], got {got}"
+        )
 
 
 def collate(

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
-from gragr_explain.history import call_with, copy_weights
+from gragr_explain.history import call_with, copy_weights, first_names
 from gragr_explain.inputs import forward_arguments
 
 
@@ -168,7 +168,7 @@ def _together(
     model = copy.deepcopy(model)  # what layers cache in such a pass is of no use outside of it
     arguments = forward_arguments(model, data)
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    alike = _same_tensors(model)
+    alike = first_names(model)
     stacked = {
         name: torch.stack([state[name] for state in states]) for name in states[0] if alike.get(name, name) == name
     }
@@ -249,13 +249,6 @@ def _one_by_one(
         ends.append((copy_weights(model), best, moments))
     chosen = _lowest(val_loss[:, -1])
     return Selection(chosen, val_loss, val_acc, *ends[chosen], together=False)
-
-
-def _same_tensors(model: nn.Module) -> dict[str, str]:
-    """Under which name each tensor of a model is found first: that of a layer that is there twice has two."""
-    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    first = {id(tensor): name for name, tensor in reversed(named)}
-    return {name: first[id(tensor)] for name, tensor in named}
 
 
 def _cuda_states() -> list[Tensor]:
