@@ -20,8 +20,13 @@ _NOT_OF_GRAPHS = {"batch", "batch_size"}  # of which graph a node is does not ch
 def listen_to_arguments(model: nn.Module, names: set[str]) -> Iterator[None]:
     """Add the names of the tensors that a model is called with to others, as long as the context lasts."""
 
+    heard: set[tuple[type | str, ...]] = set()  # to read a signature takes longer than many a layer
+
     def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        names.update(argument_names(module, args, kwargs))
+        call = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if call not in heard:
+            heard.add(call)
+            names.update(argument_names(module, args, kwargs))
 
     handle = model.register_forward_pre_hook(Hook(listen), with_kwargs=True)
     try:

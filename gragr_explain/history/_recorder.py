@@ -17,7 +17,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
-from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean
+from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean, neighbour_sum
 from gragr_explain.history._arguments import listen_to_arguments
 from gragr_explain.history._history import GradientHistory, graph_digest
 from gragr_explain.history._known_weights import weights_checksum
@@ -260,7 +260,8 @@ class GradientRecorder:
         if step in self.snapshots:
             self.history.snapshots["training", step] = field
         if self._graph is not None:
-            conflict = detect_conflicts(field, neighbour_mean(field, self._graph), tau_mag=0.1 * float(norm.mean()))
+            context = neighbour_sum(field, self._graph)  # of the direction of the mean, which is all that counts here
+            conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()))
             if self.history.conflict_count is None:
                 self.history.conflict_count = torch.zeros_like(norm)
             self.history.conflict_count += conflict
@@ -271,7 +272,9 @@ class GradientRecorder:
         return self.history.fields[name].update(field)
 
     def _trace(self, name: str, value: Tensor) -> None:
-        self.history.trajectories.setdefault(name, Trajectory(value.numel())).add(value)
+        if name not in self.history.trajectories:
+            self.history.trajectories[name] = Trajectory(value.numel())
+        self.history.trajectories[name].add(value)
 
     def _keep_weights(self, step: int) -> None:
         self._copy_state(step)
