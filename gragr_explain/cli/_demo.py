@@ -43,7 +43,7 @@ def demo(
     import torch
 
     from gragr_explain.checkpoint import build_model, save_checkpoint
-    from gragr_explain.cli._work import describe_accuracy, make_explainer, make_writer, write_report
+    from gragr_explain.cli._work import Search, describe_accuracy, make_explainer, make_writer, write_report
     from gragr_explain.datasets import load_dataset
     from gragr_explain.explain import explain_many
     from gragr_explain.files import check_writable
@@ -57,13 +57,19 @@ def demo(
     network = build_model("GCN", dataset.data.num_features, len(dataset.class_names))
     trained = GraGR(network).fit(dataset.data, epochs=epochs, progress=show_progress())
     save_checkpoint(trained, out, dataset=dataset.name)
-    explainer = make_explainer(trained, dataset, make_writer(None))
+    explainer = make_explainer(trained, dataset, make_writer(None), Search())
     explanations = explain_many(explainer, dataset.data, progress=show_progress())
     three = _three(explanations, dataset.data)
     explanations = _worded(trained, dataset, explanations, {*choose_cards(explanations, _CARDS), *three.values()})
     console.print(f"{len(explanations):,} nodes explained; writing the page ...")
     paths = write_report(
-        trained, dataset, explanations, out, title="How a graph network learned to read digits", cards=_CARDS
+        trained,
+        dataset,
+        explanations,
+        out,
+        title="How a graph network learned to read digits",
+        cards=_CARDS,
+        search=Search(),
     )
 
     console.print(f"\n{describe_accuracy(trained, dataset)}\n")
@@ -89,7 +95,7 @@ def _three(explanations: NodeExplanations, data: Data) -> dict[str, int]:
 
 def _worded(trained: GraGR, dataset: GraphDataset, explanations: NodeExplanations, read: set[int]) -> NodeExplanations:
     """Explanations of all nodes with the texts that a person will read by a language model, where there is one."""
-    from gragr_explain.cli._work import EMBEDDED, make_explainer, make_writer
+    from gragr_explain.cli._work import EMBEDDED, Search, make_explainer, make_writer
     from gragr_explain.errors import LanguageModelError
     from gragr_explain.explain import explain_many
 
@@ -98,7 +104,9 @@ def _worded(trained: GraGR, dataset: GraphDataset, explanations: NodeExplanation
     except LanguageModelError as error:
         console.print(f"a template writes all texts. {error}")
         return explanations
-    worded = explain_many(make_explainer(trained, dataset, writer), dataset.data, sorted(read), progress=False)
+    worded = explain_many(
+        make_explainer(trained, dataset, writer, Search()), dataset.data, sorted(read), progress=False
+    )
     rationales = dict(enumerate(explanations.rationales)) | dict(zip(sorted(read), worded.rationales, strict=True))
     written = sum(not rationale.replaced for rationale in worded.rationales)
     console.print(f"{written} of {len(read)} texts to read are written by a language model, the others by a template")

@@ -36,14 +36,14 @@ def explain(
         gragr-explain explain out 17 --llm path/to/a/language-model
     """
     from gragr_explain.checkpoint import load_checkpoint
-    from gragr_explain.cli._work import make_explainer, make_writer
+    from gragr_explain.cli._work import Search, make_explainer, make_writer
     from gragr_explain.datasets import load_dataset
     from gragr_explain.explain import explain_many
 
     checkpoint = load_checkpoint(folder)
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, refine)
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), Search(search_edges, refine))
     explanations = explain_many(
         explainer, dataset.data, index, top_edges=top, top_features=top, progress=show_progress()
     )

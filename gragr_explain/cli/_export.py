@@ -77,7 +77,7 @@ def export(
         gragr-explain export out --workers 8 --address auto
     """
     from gragr_explain.checkpoint import load_checkpoint
-    from gragr_explain.cli._work import Loader, make_explainer, make_writer, write_report
+    from gragr_explain.cli._work import Loader, Search, make_explainer, make_writer, write_report
     from gragr_explain.datasets import load_dataset
     from gragr_explain.errors import InvalidArgumentError
     from gragr_explain.streaming import export_on_ray, read_explanations, stream_export
@@ -88,14 +88,15 @@ def export(
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = None if nodes is None else parse_nodes(nodes, dataset.data.x.size(0))
     place = folder / "report" if out is None else out
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search_edges, refine)
+    search = Search(search_edges, refine)
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search)
     task = explainer, dataset.data, place, index
     options: dict[str, Any] = {"shard_size": shard_size, "overwrite": overwrite, "progress": show_progress()}
     if workers is None:
         written = stream_export(*task, **options)
     else:
         where = llm if llm is None or not Path(llm).exists() else str(Path(llm).resolve())
-        load = Loader(folder.resolve(), where, search_edges, refine)
+        load = Loader(folder.resolve(), where, search)
         written = export_on_ray(*task, load=load, workers=workers, address=address, **options)
     console.print(f"{written.manifest.num_nodes:,} nodes explained:")
     paths = {"parquet": written.table}
@@ -110,8 +111,7 @@ def export(
             place,
             title=f"{type(checkpoint.trained.model).__name__} on {Path(dataset.name).name}, node by node",
             cards=cards,
-            search_edges=search_edges,
-            refine=refine,
+            search=search,
             formats=["html"],
         )
     for kind, path in paths.items():

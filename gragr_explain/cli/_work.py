@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,18 @@ def make_writer(llm: str | None) -> Writer:
     return LLMWriter(None if llm == EMBEDDED else llm)
 
 
+class Search(NamedTuple):
+    """How supporting edges are searched for, as ``--search-edges`` and ``--refine`` say.
+
+    Attributes:
+        edges: How many.
+        refine: Whether what is found is refined.
+    """
+
+    edges: int = 10
+    refine: bool | None = None
+
+
 @dataclass(frozen=True)
 class Loader:
     """Loads what is needed to explain a trained model's predictions, on this machine or on a worker's.
@@ -40,25 +53,25 @@ class Loader:
     Attributes:
         folder: The folder that the model was saved in.
         llm: The language model that writes rationales, where one is named.
-        search_edges: How many supporting edges to search for.
-        refine: Whether what is found is refined.
+        search: How supporting edges are searched for.
     """
 
     folder: Path
     llm: str | None
-    search_edges: int
-    refine: bool | None
+    search: Search
 
     def __call__(self) -> tuple[Explainer, Data]:
         """The explainer and the graph."""
         checkpoint = load_checkpoint(self.folder)
         dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
-        search = self.search_edges, self.refine
-        return make_explainer(checkpoint.trained, dataset, make_writer(self.llm), *search), dataset.data
+        return make_explainer(checkpoint.trained, dataset, make_writer(self.llm), self.search), dataset.data
 
 
 def make_explainer(
-    trained: GraGR, dataset: GraphDataset, writer: Writer, search_edges: int = 10, refine: bool | None = None
+    trained: GraGR,
+    dataset: GraphDataset,
+    writer: Writer,
+    search: Search,
 ) -> Explainer:
     """An explainer of a model's predictions for the nodes of a data set."""
     if trained.model.in_channels != dataset.data.num_features:
@@ -72,8 +85,8 @@ def make_explainer(
             writer=writer,
             class_names=dataset.class_names,
             feature_names=dataset.feature_names,
-            search_edges=search_edges,
-            refine=refine,
+            search_edges=search.edges,
+            refine=search.refine,
         ),
         explanation_type="model",
         node_mask_type="attributes",
@@ -90,8 +103,7 @@ def write_report(
     *,
     title: str,
     cards: int,
-    search_edges: int = 10,
-    refine: bool | None = None,
+    search: Search,
     formats: Collection[str] = ("parquet", "jsonl", "html"),
 ) -> dict[str, Path]:
     """Write the report of explanations; returns the path of each file by format.
@@ -103,7 +115,7 @@ def write_report(
     data = dataset.data
     full = {}
     if dataset.image_shape is not None:
-        explainer = make_explainer(trained, dataset, TemplateWriter(), search_edges, refine)
+        explainer = make_explainer(trained, dataset, TemplateWriter(), search)
         arguments = forward_arguments(trained, data)
         full = {node: explainer(data.x, data.edge_index, index=node, **arguments) for node in chosen}
     return export(

@@ -33,7 +33,7 @@ from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union
 from gragr_explain.explain._usage import usage, use_mask
-from gragr_explain.history import GradientHistory, find_history, message_edges, message_passing_layers
+from gragr_explain.history import GradientHistory, find_history, message_edges, message_flow
 from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
@@ -289,7 +289,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
 
         explanation = GradientExplanation(edge_evidence=found.edges)
         explanation._names = self.names
-        explanation._reversed = message_passing_layers(model)[0].flow == "target_to_source"
+        explanation._flow = message_flow(model)
         if self.explainer_config.edge_mask_type is not None:
             explanation.edge_mask = found.edge_mask
         if self.explains_features:

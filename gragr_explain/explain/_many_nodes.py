@@ -17,11 +17,10 @@ from gragr_explain.explain._context import ModelContext
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._node_parts import Inputs
-from gragr_explain.explain._objective import check_known
 from gragr_explain.explain._result import NodeExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._unlabelled import check_labelled, unlabelled
-from gragr_explain.history import check_output, message_passing_layers
+from gragr_explain.history import check_output, message_flow, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_output
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
@@ -72,7 +71,6 @@ class NodeJob:
             else:
                 target = explainer.get_target(explainer.get_prediction(data.x, data.edge_index, **arguments))
             shared = algorithm.context(explainer.model, data.x, data.edge_index, target=target, **arguments)
-            check_known(target, nodes, shared.output.size(0), explainer.model_config)
         return cls(explainer, algorithm, data, nodes, Inputs(data.x, data.edge_index, arguments), target, shared)
 
     def explain(
@@ -123,7 +121,7 @@ class NodeJob:
             feature_names=self.algorithm.feature_names,
             node_names=self.algorithm.node_names,
             explains_labels=phenomenon,
-            flow=message_passing_layers(self.explainer.model)[0].flow,
+            flow=message_flow(self.explainer.model),
         )
 
     def _labels(self, nodes: Tensor) -> Tensor | None:

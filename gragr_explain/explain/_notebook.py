@@ -14,6 +14,7 @@ from gragr_explain.explain._facts import top_edges, top_features
 from gragr_explain.explain._masks import support_mask
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._objective import confidences, predictions
+from gragr_explain.history import along_flow
 from gragr_explain.inputs import check_index
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ def _edges(explanation: GradientExplanation) -> Markup:
     mask = explanation.get("edge_mask")
     if mask is None:
         return Markup()
-    edge_index = explanation.edge_index
-    messages = edge_index.flip(0) if getattr(explanation, "_reversed", False) else edge_index
+    messages = along_flow(explanation.edge_index, getattr(explanation, "_flow", ""))
     found = top_edges(mask.clamp(min=0), messages, _MOST_NAMED)
     title = "Strongest edges" if found else "No edge supports it"
     called = _names(explanation).of_node

@@ -14,17 +14,21 @@ from gragr_explain.labels import classes_of
 
 
 def unlabelled(y: Any, count: int, config: ModelConfig) -> Tensor:
-    """Which of ``count`` outputs of a classifier have no label, ``[num_unlabelled]``; none of a regression.
+    """Which of ``count`` outputs have no label, ``[num_unlabelled]``: no class, or not all numbers of a regression.
 
     Example:
         >>> config = ModelConfig("multiclass_classification", "node", "raw")
         >>> unlabelled(torch.tensor([2, -1, 0]), 3, config)
         tensor([1])
     """
-    labels = None if config.mode == ModelMode.regression else classes_of(y, count)
-    if labels is None:  # or no classes, which is checked where they are explained
-        return torch.empty(0, dtype=torch.long)
-    return (labels < 0).nonzero().view(-1)
+    if config.mode == ModelMode.regression:
+        given = isinstance(y, Tensor) and count and y.numel() % count == 0
+        missing = y.reshape(count, -1).isnan().any(-1) if given else None
+    else:
+        labels = classes_of(y, count)
+        missing = None if labels is None else labels < 0
+    # what is no label at all is found out where it is explained
+    return torch.empty(0, dtype=torch.long) if missing is None else missing.nonzero().view(-1)
 
 
 def check_labelled(subject: str, unknown: Sequence[int] | Tensor) -> None:

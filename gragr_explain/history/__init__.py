@@ -14,11 +14,13 @@ from gragr_explain.history._predictions import (
 from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import (
+    along_flow,
     check_output,
     hidden_layer,
     hidden_representation,
     layer_input,
     message_edges,
+    message_flow,
     message_passing_layers,
     tap,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "GradientHistory",
     "GradientRecorder",
     "Trajectory",
+    "along_flow",
     "are_probabilities",
     "call_for_log_probs",
     "call_with",
@@ -47,6 +50,7 @@ __all__ = [
     "layer_input",
     "margins",
     "message_edges",
+    "message_flow",
     "message_passing_layers",
     "recorded_weights",
     "self_labels",

@@ -20,7 +20,7 @@ _NOT_OF_GRAPHS = {"batch", "batch_size"}  # of which graph a node is does not ch
 def listen_to_arguments(model: nn.Module, names: set[str]) -> Iterator[None]:
     """Add the names of the tensors that a model is called with to others, as long as the context lasts."""
 
-    heard: set[tuple[type | str, ...]] = set()  # to read a signature takes longer than many a layer
+    heard: set[tuple[object, ...]] = set()  # to read a signature takes longer than many a layer
 
     def listen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         call = (*map(type, args), *kwargs, *map(type, kwargs.values()))

@@ -54,7 +54,23 @@ def message_edges(model: nn.Module, edge_index: Tensor) -> Tensor:
         Senders and receivers of shape ``[2, num_edges]``: the ``edge_index`` as it is, or turned round where the
         layers' flow is ``"target_to_source"``.
     """
-    return edge_index.flip(0) if message_passing_layers(model)[0].flow == "target_to_source" else edge_index
+    return along_flow(edge_index, message_flow(model))
+
+
+def message_flow(model: nn.Module) -> str:
+    """Which way a model's messages travel along its edges: ``"source_to_target"`` or ``"target_to_source"``."""
+    return message_passing_layers(model)[0].flow
+
+
+def along_flow(edge_index: Tensor, flow: str) -> Tensor:
+    """Senders and receivers of messages along edges, both of shape ``[2, num_edges]``.
+
+    Example:
+        >>> along_flow(torch.tensor([[0, 1], [2, 3]]), "target_to_source")
+        tensor([[2, 3],
+                [0, 1]])
+    """
+    return edge_index.flip(0) if flow == "target_to_source" else edge_index
 
 
 def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
+from gragr_explain.history import along_flow
+
 if TYPE_CHECKING:
     from torch_geometric.explain import Explanation
 
@@ -35,8 +37,8 @@ def evidence_of(explanations: NodeExplanations, row: int, explanation: Explanati
         weight = edge_mask.detach().cpu() / _peak(edge_mask)
         strongest = weight.argsort(descending=True, stable=True)[:MOST_EDGES]
         strongest = strongest[weight[strongest] > 0]
-        ends_of_edges = explanation.edge_index[:, strongest.to(explanation.edge_index.device)].tolist()
-        source, target = ends_of_edges if explanations.flow == "source_to_target" else reversed(ends_of_edges)
+        messages = along_flow(explanation.edge_index, explanations.flow)
+        source, target = messages[:, strongest.to(messages.device)].tolist()
         edges = list(zip(source, target, weight[strongest].tolist(), strict=True))
     if node_mask is not None and node_mask.size(-1) > 1:
         node = int(explanations.index[row])

@@ -138,14 +138,23 @@ def test_other_nodes_may_have_no_number(graph, algorithm, outputs):
             explainer(graph.x, graph.edge_index, index=index, target=y)
 
 
-def test_many_nodes_are_explained_beside_one_without_a_number(graph):
+def test_many_are_explained_beside_one_without_a_number(graph):
     torch.manual_seed(0)
     explainer = explainer_for(GCN(3, 8, num_layers=2, out_channels=1), kind="phenomenon", mode="regression")
     graph.y = torch.randn(10)
     graph.y[7] = torch.nan
     assert len(explain_many(explainer, graph, [1, 2], progress=False)) == 2
-    with pytest.raises(InvalidGraphError, match="got NaN for output 7"):
+    with pytest.raises(InvalidGraphError, match=r"a label of each node, node 7 has none; .* by index="):
         explain_many(explainer, graph, progress=False)
+    graph.y = torch.randn(10, 2)
+    graph.y[7, 1] = torch.nan
+    two = explainer_for(GCN(3, 8, num_layers=2, out_channels=2), kind="phenomenon", mode="regression")
+    with pytest.raises(InvalidGraphError, match="node 7 has none"):
+        explain_many(two, graph, progress=False)
+    graphs = [Data(x=graph.x, edge_index=graph.edge_index, y=torch.tensor(number)) for number in (0.5, torch.nan)]
+    pooled = explainer_for(Pooled(1), level="graph", kind="phenomenon", mode="regression")
+    with pytest.raises(InvalidGraphError, match="graph 1 has none"):
+        explain_many(pooled, graphs, progress=False)
 
 
 @pytest.mark.parametrize("algorithm", [GradientContextExplainer, EdgeGradientExplainer, OcclusionExplainer])
