@@ -154,3 +154,11 @@ def test_one_group_alone():
     evidence, wrong = examples(count=200)
     reasoner = DoubtReasoner.fit(evidence, wrong, np.zeros(200), SIGN)
     assert reasoner.probability(evidence).mean() == pytest.approx(wrong.mean(), abs=0.01)
+
+
+def test_weights_that_fit_chance_alone_are_not_believed():
+    """How much a score counts is learned where the weights have not been: on the examples of the other groups."""
+    random = np.random.default_rng(0)
+    evidence, wrong = random.normal(size=(60, 20)), random.random(60) < 0.3
+    reasoner = DoubtReasoner.fit(evidence, wrong, np.arange(60) % 3, np.zeros(20))
+    assert reasoner.slope < 1

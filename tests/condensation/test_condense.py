@@ -21,6 +21,7 @@ from torch_geometric.transforms import NormalizeFeatures, ToUndirected
 
 from gragr_explain.condensation import (
     CondensationSettings,
+    _condensation,
     condense,
     modality_features,
     prototypes,
@@ -259,6 +260,15 @@ def test_more_epochs_go_on_where_fewer_ended(tmp_path: Path) -> None:
         quickly(data, epochs=3, folder=tmp_path)
 
 
+def swapped(name: str) -> Data:
+    """The graph in which two nodes have exchanged their labels, or which of them trains."""
+    data = make_graph()
+    first = int((data.train_mask & (data.y == 0)).nonzero()[0])
+    second = int(((data.train_mask if name == "y" else ~data.train_mask) & (data.y == int(name == "y"))).nonzero()[0])
+    data[name][[first, second]] = data[name][[second, first]]
+    return data
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [
@@ -268,6 +278,9 @@ def test_more_epochs_go_on_where_fewer_ended(tmp_path: Path) -> None:
         ({"modalities": PARTS}, "modalities"),
         ({"settings": CondensationSettings()}, "settings"),
         ({"data": make_graph(seed=1)}, "source"),
+        ({"data": swapped("y")}, "source"),
+        ({"data": swapped("train_mask")}, "source"),
+        ({"data": make_graph().update({"edge_weight": torch.full((make_graph().num_edges,), 0.5)})}, "source"),
     ],
 )
 def test_a_folder_of_another_condensation_is_refused(other: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -402,3 +415,12 @@ def test_features_that_hardly_move_are_told_of() -> None:
         warnings.simplefilter("error")
         quickly(make_graph())
         quickly(data, structure=True)  # in whose first epochs features are not moved
+
+
+def test_the_structure_is_learned_at_the_beginning_of_every_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_condensation, "STRUCTURE_EPOCHS", 1)
+    monkeypatch.setattr(_condensation, "CYCLE", 3)
+    weights = [quickly(make_graph(), structure=True, epochs=epochs).edge_weight for epochs in (1, 3, 4)]
+    features = [quickly(make_graph(), structure=True, epochs=epochs).x for epochs in (3, 4)]
+    assert torch.equal(features[0], features[1])
+    assert not torch.equal(weights[1], weights[2])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.nn import GCN
 
-from gragr_explain.context import GradientContext, Reasoner, psi_features
+from gragr_explain.context import GradientContext, Reasoner, _reasoner, psi_features
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.history import GradientRecorder, class_log_probs, hidden_representation, self_labels
@@ -186,3 +186,11 @@ def test_on_cora_the_embedding_says_more_than_the_mean_and_the_majority() -> Non
     accuracy, majority = float((classified == label).float().mean()), float(label.bincount().max() / label.numel())
     assert explained > 0.05
     assert accuracy > majority + 0.05
+
+
+def test_of_many_nodes_some_of_all_parts_are_learned_from(psi, hidden, target, monkeypatch) -> None:
+    monkeypatch.setattr(_reasoner, "_MOST_NODES", 10)
+    every_fourth = torch.where(torch.arange(40) % 4 == 0, target, -1)
+    with_all = Reasoner(8, 3).fit(*psi, hidden, target, epochs=5)
+    with_some = Reasoner(8, 3).fit(*psi, hidden, every_fourth, epochs=5)
+    assert torch.equal(with_all(*psi), with_some(*psi))

@@ -17,6 +17,7 @@ from gragr_explain import GraGR
 from gragr_explain.datasets import load_dataset
 from gragr_explain.editing import StitchedMLP, edit, edit_independently, edit_sequence, node_subsets
 from gragr_explain.editing import _descent as descent
+from gragr_explain.editing import _edit as editing
 from gragr_explain.errors import EditingError
 
 METHODS = ["gre+", "gre", "gd"]
@@ -447,3 +448,51 @@ def test_labels_in_a_column_tell_the_cost_as_others_do(gcn, data, wrong):
         done.undo()
     assert costs[0] == costs[1] == costs[2]
     assert None not in costs[0]
+
+
+def test_no_target_of_a_sequence_is_kept_as_it_is(gcn, data, wrong, monkeypatch):
+    kept, subsets = [], editing.node_subsets
+
+    def noted(y, nodes, count):
+        kept.append(nodes)
+        return subsets(y, nodes, count)
+
+    monkeypatch.setattr(editing, "node_subsets", noted)
+    edit_sequence(gcn, data, wrong[:3], data.y[wrong[:3]])
+    assert len(kept) == 3
+    assert not bool(torch.isin(torch.cat(kept), torch.tensor(wrong[:3])).any())
+
+
+def test_a_sequence_keeps_what_was_corrected_and_not_what_was_given_up(gcn, data, wrong, monkeypatch):
+    kept, descend = [], editing.descend
+
+    def watched(request, *rest):
+        kept.append(None if request.kept is None else request.kept[0].tolist())
+        return (0, False) if len(kept) == 1 else descend(request, *rest)
+
+    monkeypatch.setattr(editing, "descend", watched)
+    done = edit_sequence(gcn, data, wrong[:3], data.y[wrong[:3]])
+    assert [each.success for each in done] == [False, True, True]
+    assert kept == [None, None, wrong[1:2]]
+
+
+def test_targets_that_are_right_are_kept_while_others_are_corrected(gcn, data, wrong, monkeypatch):
+    kept, rewired = [], descent._rewired
+
+    def noted(gradient, losses, parameters):
+        kept.append(len(losses))
+        return rewired(gradient, losses, parameters)
+
+    monkeypatch.setattr(descent, "_rewired", noted)
+    right = next(node for node in range(90) if node not in wrong)
+    target = [int(scores(gcn, data)[right].argmax()), int(data.y[wrong[0]])]
+    assert edit(gcn, data, [right, wrong[0]], target, num_subsets=3).success
+    assert kept[0] == 3 + 1
+
+
+def test_a_stitched_mlp_is_drawn_by_its_seed_and_leaves_the_global_random_state_alone(gcn, data):
+    state = torch.get_rng_state()
+    first, again, other = (StitchedMLP(gcn, data, seed=seed).mlp[0].weight for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

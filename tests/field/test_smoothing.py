@@ -106,3 +106,13 @@ def test_conjugate_gradients_need_far_fewer_steps_for_strong_smoothing() -> None
     found = conjugate_gradient_smooth(field, path(200), 50.0, 1e-6, max_iterations=120)
     slow = jacobi_smooth(field, path(200), 50.0, 120)
     assert float((found - exactly).norm()) < 1e-3 * float((slow - exactly).norm())
+
+
+def test_each_channel_is_solved_to_its_own_size() -> None:
+    """A constant one is solved at once on a ring; one a million times smaller is not."""
+    ring = torch.stack([torch.arange(50), (torch.arange(50) + 1) % 50])
+    field = torch.ones(50, 2, dtype=torch.float64)
+    field[:, 1] = 1e-6 * torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    together = conjugate_gradient_smooth(field, ring, 5.0, 1e-8)
+    alone = conjugate_gradient_smooth(field[:, 1:], ring, 5.0, 1e-8)
+    torch.testing.assert_close(together[:, 1:], alone, rtol=1e-5, atol=1e-13)

@@ -23,6 +23,9 @@ UNKNOWN_CONFLICT = replace(UNLABELLED, psi=(unknown("conflict"), *STABLE.psi[1:]
         (UNLABELLED, 0.93, 24, "high", ()),
         (UNLABELLED, 0.93, 23, "medium", ("validation",)),
         (UNLABELLED, 0.9999, 17, "low", ("validation",)),
+        (UNLABELLED, 0.93, 18, "medium", ("validation",)),  # 60 % is not below 60 %
+        (UNLABELLED, 0.6, None, "medium", ("medium confidence",)),
+        (UNKNOWN_CONFLICT, None, None, "medium", ()),  # its stability is known
         (UNLABELLED, 0.45, 28, "high", ()),  # surer than it says: what is measured counts
         (UNLABELLED, 0.45, None, "low", ("low confidence",)),
         (UNLABELLED, 0.7, None, "medium", ("medium confidence",)),

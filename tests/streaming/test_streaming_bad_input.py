@@ -16,6 +16,7 @@ from filelock import FileLock
 from streamed_graphs import make_data, make_explainer
 from test_stream import contents
 from torch_geometric.explain import DummyExplainer, Explainer
+from torch_geometric.explain.config import ModelReturnType
 from torch_geometric.nn import GCN, FastRGCNConv, GCNConv
 
 import gragr_explain
@@ -102,6 +103,13 @@ def changed(data, name, place, value):
         ("nodes", {}, {}, {"index": range(39)}),
         ("search edges", {"search_edges": 3}, {}, {}),
         ("refine", {"refine": True}, {}, {}),
+        ("evidence", {"evidence": "uses"}, {}, {}),
+        ("history weight", {"history_weight": 0.5}, {}, {}),
+        ("scope", {"scope": "graph"}, {}, {}),
+        ("explains", {"explains": "phenomenon"}, {}, {}),
+        ("feature names", {"feature_names": list("abcde")}, {}, {}),
+        ("node names", {"node_names": [f"paper {number}" for number in range(40)]}, {}, {}),
+        ("top edges", {}, {}, {"top_edges": 3}),
         ("class names", {"class_names": ["a", "b", "c"]}, {}, {}),
         ("top features", {}, {}, {"top_features": 3}),
         ("shard size", {}, {}, {"shard_size": 15}),
@@ -459,3 +467,12 @@ def test_temporary_files_of_killed_processes_are_removed_and_others_stay(tmp_pat
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, "part-*.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_how_outputs_are_read_and_whether_features_are_explained_counts(data):
+    explainer = make_explainer()
+    before = _fingerprint.fingerprint(explainer, data)
+    explainer.model_config.return_type = ModelReturnType.log_probs
+    explainer.node_mask_type = None
+    after = _fingerprint.fingerprint(explainer, data)
+    assert [name for name in before if before[name] != after[name]] == ["return_type", "node_mask_type"]

@@ -346,3 +346,32 @@ def test_training_needs_no_gradients_from_outside(kind, data):
             kind(model).fit(data, epochs=5, progress=False)
         weights.append(model.state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+class Interrupted(Stumbling):
+    """A model whose user has seen enough in a training pass."""
+
+    def forward(self, x, edge_index):
+        if self.training and len(self.seen) == self.at:
+            raise KeyboardInterrupt
+        return super().forward(x, edge_index)
+
+
+def test_an_interrupted_training_with_patience_goes_back_to_the_best_weights(data):
+    model = Interrupted(at=60)
+    trained = GraGR(model)
+    with pytest.raises(KeyboardInterrupt):
+        trained.fit(data, epochs=80, patience=80, progress=False)
+    accuracy = trained.curves["val_acc"]
+    best = accuracy.index(max(accuracy))
+    assert best + 1 < len(model.seen) - 1, "the best weights must not be the last for this test to mean something"
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, model.seen[best + 1][name]), name
+
+
+@pytest.mark.parametrize("kind", [Stumbling, Interrupted])
+def test_a_training_that_ends_early_leaves_the_model_in_evaluation_mode(kind, data):
+    model = kind(at=4)
+    with pytest.raises((TrainingError, KeyboardInterrupt)):
+        GraGR(model).fit(data, epochs=10, progress=False)
+    assert not any(module.training for module in model.modules())

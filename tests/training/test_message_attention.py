@@ -225,10 +225,14 @@ def test_each_conflict_is_counted_once(kind, correct, data):
         assert float(history.conflict_count.sum()) == pytest.approx(30 * sum(history.curves["conflict_share"]))
 
 
-def test_attention_waits_for_the_scheduler(data):
-    options = {"schedule": True, "schedule_min_epochs": 5, "schedule_threshold": 1e9}
-    assert GraGR(build("GCN"), attention="training", **options).fit(data, 6, progress=False).attention is None
-    assert GraGR(build("GCN"), attention="training", **options).fit(data, 7, progress=False).attention is not None
+@pytest.mark.parametrize(
+    "switches", [{"attention": "training"}, {"attention": "predicted"}, {"attention": "predicted", "meta": "node"}]
+)
+def test_attention_waits_for_the_scheduler(switches, data):
+    """Weights of nodes do not wait, and let nothing else begin early."""
+    options = {"schedule": True, "schedule_min_epochs": 5, "schedule_threshold": 1e9, **switches}
+    assert GraGR(build("GCN"), **options).fit(data, 6, progress=False).attention is None
+    assert GraGR(build("GCN"), **options).fit(data, 7, progress=False).attention is not None
 
 
 # the trained model ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -9,11 +11,14 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN, GIN, GINEConv
 
 from gragr_explain.training import MULTITASK_METHODS as METHODS
-from gragr_explain.training import MultiTaskModel, train_multitask
+from gragr_explain.training import MultiTaskModel, _task_gragr, train_multitask
+from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average
 from gragr_explain.training._task_batches import check_graphs, collate, task_losses
+from gragr_explain.training._task_fields import project_tasks
 from gragr_explain.training._task_gragr import GraGRTasks
 from gragr_explain.training._task_loop import TaskLoop
+from gragr_explain.training._task_weights import task_fields, task_validation_hypergradient
 
 
 def make_graphs(count: int = 24, seed: int = 0) -> list[Data]:
@@ -257,3 +262,141 @@ def test_a_large_seed_selects_among_seeds_too():
     train_multitask(
         make_model(), make_graphs(8), make_graphs(8), method="gragr++", epochs=3, seed=2**62, progress=False
     )
+
+
+def one_batch(graphs, model):
+    return collate(graphs, check_graphs(graphs, model.num_classes, "training"), range(len(graphs)), 99, model)[0]
+
+
+def corrected(model, **options):
+    """GraGR without weights, for a threshold that most pairs of tasks are below."""
+    settings = {"meta": None, "meta_lr": 0, "step_size": 0.1, "tau_cos": 0.9, "correct": True}
+    return GraGRTasks(model, [], **{**settings, **options})
+
+
+def test_the_encoder_follows_the_projected_gradients_of_the_tasks():
+    """Of one layer, no gradient of a node is corrected."""
+    torch.manual_seed(0)
+    model = MultiTaskModel(GIN(3, 16, 1), 16, [2, 2, 3], pool="sum")
+    batch = one_batch(make_graphs(8), model)
+    shared = batch.represented(model)
+    fields = task_fields(model, shared, batch)
+    projected, _ = project_tasks(fields, 0.9)
+    assert not torch.allclose(projected, fields)
+    expected = torch.autograd.grad(shared, list(model.encoder.parameters()), projected.sum(0) / 3)
+    corrected(model).backward(batch)
+    for parameter, gradient in zip(model.encoder.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("pool", "layers"), [("mean", 1), ("sum", 1), ("max", 2)])
+def test_the_gradients_of_nodes_are_corrected_where_they_can_differ(pool, layers, monkeypatch):
+    """At the last layer, all nodes of a graph have the same gradient, unless the largest is taken of them."""
+    fields = []
+    monkeypatch.setattr(_task_gragr, "correct_field", lambda field, *_: (fields.append(field), (0 * field, None))[1])
+    model = make_model(pool=pool)
+    corrected(model).backward(one_batch(make_graphs(8), model))
+    assert len(fields) == layers
+    assert not any(bool(parameter.grad.any()) for parameter in model.encoder.convs[0].parameters())
+    assert any(bool(parameter.grad.any()) for parameter in model.encoder.convs[1].parameters()) == (layers == 1)
+
+
+def test_one_in_eight_steps_has_a_hypergradient(monkeypatch):
+    slopes = []
+    monkeypatch.setattr(_task_gragr, "task_validation_hypergradient", lambda *_: (slopes.append(1), torch.zeros(3))[1])
+    model = make_model()
+    batch = one_batch(make_graphs(4), model)
+    balancer = GraGRTasks(model, [batch], meta="validation", meta_lr=0.1, step_size=0.1, tau_cos=-0.1, correct=False)
+    counts = []
+    for _ in range(17):
+        balancer.backward(batch)
+        counts.append(len(slopes))
+    assert counts == [1] * 8 + [2] * 8 + [3]
+
+
+def test_a_task_without_labels_in_a_batch_is_one_of_those_the_loss_is_the_mean_of():
+    graphs, model = make_graphs(8), make_model()
+    for graph in graphs:
+        graph.y[0, 1] = -1
+    batch = one_batch(graphs, model)
+    losses = task_losses(model(batch.x, batch.edge_index, batch.batch), batch)
+    expected = torch.autograd.grad((losses[0] + losses[2]) / 3, list(model.encoder.parameters()))
+    for balancer in (Average(model), corrected(model, correct=False)):
+        model.zero_grad()
+        balancer.backward(batch)
+        for parameter, gradient in zip(model.encoder.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_accuracy_is_the_mean_over_tasks_however_few_labels_one_has():
+    graphs, model = make_graphs(12), make_model()
+    for graph in graphs[1:]:
+        graph.y[0, 0] = -1
+    batch = one_batch(graphs, model)
+    hits = [scores.argmax(-1) == y for scores, y in zip(batch.logits(model.eval()), batch.y, strict=True)]
+    labelled = [float(right[y >= 0].float().mean()) for right, y in zip(hits, batch.y, strict=True)]
+    _, accuracy = TaskLoop(model, [batch], [batch], 0.01, 0.0).judge([batch])
+    assert accuracy == pytest.approx(sum(labelled) / 3)
+
+
+def test_a_seed_without_a_finite_validation_loss_is_not_chosen(monkeypatch):
+    graphs, judged = make_graphs(8), []
+    judge = TaskLoop.judge
+
+    def lost(self, batches):
+        judged.append(id(self))
+        loss, accuracy = judge(self, batches)
+        return (math.nan, accuracy) if id(self) == judged[0] else (loss, accuracy)
+
+    monkeypatch.setattr(TaskLoop, "judge", lost)
+    result = train_multitask(make_model(), graphs, graphs, method="average", epochs=4, num_seeds=3, progress=False)
+    assert all(math.isfinite(loss) for loss in result.curves["val_loss"])
+
+
+def test_the_hypergradient_is_of_the_model_without_dropout():
+    model = make_model().train()
+    model.encoder.dropout.p = 0.5
+    batch = one_batch(make_graphs(8), model)
+    first, second = (task_validation_hypergradient(model, batch, batch, torch.ones(3), 0.1) for _ in range(2))
+    assert torch.equal(first, second)
+    assert model.training
+
+
+def test_epochs_train_with_dropout_and_are_judged_without():
+    model, modes = make_model(), []
+    model.encoder.dropout.p = 0.5
+    batch = one_batch(make_graphs(8), model)
+
+    class Watching(Average):
+        def backward(self, batch):
+            modes.append(self.model.training)
+            return super().backward(batch)
+
+    loop = TaskLoop(model, [batch], [batch], 0.01, 0.0)
+    assert loop.judge([batch]) == loop.judge([batch])
+    loop.epoch(Watching(model), 0)
+    assert modes == [True]
+
+
+def test_tasks_without_labels_keep_their_weight_and_the_others_their_sum():
+    balancer = corrected(make_model(), meta_lr=0.5)
+    balancer.weights = torch.tensor([1.5, 0.9, 0.6])
+    first, second, third = balancer._descend(torch.tensor([1.0, 7.0, -1.0]), [0, 2]).tolist()
+    assert second == pytest.approx(0.9)
+    assert first + third == pytest.approx(2.1)
+    assert first < 1.5
+    assert torch.equal(balancer._descend(torch.tensor([1.0, 7.0, -1.0]), [2]), balancer.weights)
+
+
+def test_until_a_scheduler_opens_the_mean_is_descended():
+    model, steps = make_model(), []
+    batch = one_batch(make_graphs(8), model)
+
+    class Watching(Average):
+        def backward(self, batch):
+            steps.append(loop.done)
+            return super().backward(batch)
+
+    loop = TaskLoop(model, [batch], [batch], 0.01, 0.0)
+    loop.run(Watching(model), 5, AdaptiveScheduler(threshold=1e9, min_epochs=3), None)
+    assert steps == [3, 4]

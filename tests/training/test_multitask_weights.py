@@ -158,3 +158,21 @@ def test_gradnorm_pulls_gradient_norms_towards_their_targets():
     assert expected.tolist()[2] > 0
     assert balancer.weights.argmin() == 2
     assert float(balancer.weights.mean()) == pytest.approx(1)
+
+
+def test_gradnorm_speeds_up_the_tasks_that_have_learned_least():
+    """Relative to the losses at the beginning: that of the first task has trebled."""
+    model = make_model().double()
+    batch = batch_of(make_graphs(6), model)
+    losses = torch.stack(task_losses(model(batch.x, batch.edge_index, batch.batch), batch))
+    layer = list(message_passing_layers(model.encoder)[-1].parameters())
+    gradients = [torch.autograd.grad(loss, layer, retain_graph=True) for loss in losses]
+    norms = torch.stack([torch.cat([part.flatten() for part in each]).norm() for each in gradients])
+    rate = torch.tensor([3.0, 1.0, 1.0], dtype=torch.double)
+    target = norms.mean() * (rate / rate.mean()) ** 1.5
+    balancer = GradNorm(model)
+    balancer.start = losses.detach() / rate
+    balancer.backward(batch)
+    torch.testing.assert_close(balancer.weights.grad, (norms - target).sign() * norms)
+    assert balancer.weights.argmax() == 0
+    torch.testing.assert_close(balancer.start, losses.detach() / rate)  # what they began with stays

@@ -569,3 +569,27 @@ def test_loading_draws_no_random_numbers(data):
     fresh, state = GraGR(build("GCN"), pathway=True), torch.get_rng_state()
     fresh.load_state_dict(trained.state_dict())
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_patience_begins_anew_where_a_trial_is_taken_back(data):
+    """The accuracy is the same in every epoch; epoch 2 goes back, and three more are waited for."""
+
+    class Trial:
+        epoch = 0
+
+        def begin(self, epoch):
+            self.epoch = epoch
+
+        def objective(self, losses, output):
+            return losses.mean()
+
+        def end(self, loss, hits):
+            return {0: Step.REMEMBER, 2: Step.GO_BACK}.get(self.epoch, Step.GO_ON)
+
+        def finish(self):
+            return Step.GO_ON
+
+    curves = train_full_batch(
+        build("GCN"), data, epochs=20, lr=0.0, weight_decay=0.0, patience=3, progress=False, reasoning=Trial()
+    )
+    assert len(curves["val_acc"]) == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphSAGE, MessagePassing
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import GradientHistory, copy_weights
 from gragr_explain.models import GRAFF
-from gragr_explain.training import GraGR, GraGRPlusPlus, Selection, select_trajectory
+from gragr_explain.training import GraGR, GraGRPlusPlus, Selection, _gragr, select_trajectory
 from gragr_explain.training._trajectories import reset_parameters
 
 BACKBONES = {"GCN": GCN, "GAT": GAT, "GIN": GIN, "GraphSAGE": GraphSAGE}
@@ -494,3 +495,16 @@ def test_selections_hold_tensors_of_their_own(data):
     assert not any(value.requires_grad for value in values)
     assert all(value.dim() == 0 or value.shape[:1] != (4,) for value in found.weights.values())
     assert not any(value.data_ptr() == parameter.data_ptr() for value in values for parameter in model.parameters())
+
+
+def test_with_patience_the_best_epoch_of_the_choice_counts_but_of_the_chosen_trajectory_alone(data, monkeypatch):
+    found = select(build("GCN"), data, seeds=2)
+    nothing = {name: torch.zeros_like(value) for name, value in found.weights.items()}
+    for own, other, goes_back in ((2.0, 0.0, True), (-0.5, 2.0, False)):  # an accuracy of 2 is never reached again
+        val_acc = torch.full_like(found.val_acc, other)
+        val_acc[found.chosen, 0] = val_acc[found.chosen] = own
+        made = replace(found, best=nothing, val_acc=val_acc)
+        monkeypatch.setattr(_gragr, "select_trajectory", lambda *_, made=made, **__: made)
+        model = build("GCN")
+        GraGR(model, seeds=2, **ALONE).fit(data, epochs=8, patience=8, progress=False)
+        assert goes_back != any(bool(value.any()) for value in model.state_dict().values())
