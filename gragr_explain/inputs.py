@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.utils import is_undirected
 
 from gragr_explain.arguments import check_type
@@ -203,19 +204,43 @@ def forward_arguments(model: nn.Module, data: Data) -> dict[str, Tensor]:
         >>> list(forward_arguments(GCN(2, 2, 1), data)), list(forward_arguments(GIN(2, 2, 1), data))
         (['edge_weight'], [])
     """
-    inner: Any = model
-    taken = inspect.signature(model.forward).parameters
-    while any(kind.kind == kind.VAR_KEYWORD for kind in taken.values()):  # a wrapper that passes everything on
+    inner, taken = forward_signature(model)
+    return {
+        name: data[name]
+        for name in taken.parameters
+        if name not in _GIVEN and _supports(inner, name) and isinstance(data.get(name), Tensor)
+    }
+
+
+def _supports(model: nn.Module, name: str) -> bool:
+    """Whether a model can be given what its forward pass has a parameter for.
+
+    A ``BasicGNN`` says so by its class; GAT and PNA can take edge features only where they know their width.
+    """
+    if name == "edge_attr" and isinstance(model, BasicGNN):
+        told = not all(getattr(layer, "edge_dim", 0) is None for layer in model.convs)
+        return model.supports_edge_attr and told
+    return getattr(model, f"supports_{name}", True)
+
+
+def forward_signature(model: nn.Module) -> tuple[nn.Module, inspect.Signature]:
+    """What a model's forward pass takes, and the model that takes it: the one inside a wrapper that passes all on.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import GraGR
+        >>> inner, taken = forward_signature(GraGR(GCN(2, 2, 1)))
+        >>> type(inner).__name__, list(taken.parameters)[:3]
+        ('GCN', ['x', 'edge_index', 'edge_weight'])
+    """
+    inner, taken = model, inspect.signature(model.forward)
+    while any(kind.kind == kind.VAR_KEYWORD for kind in taken.parameters.values()):
         named, parts = [getattr(inner, name) for name in _WRAPPED if hasattr(inner, name)], list(inner.children())
         wrapped = named[0] if named else parts[0] if len(parts) == 1 else None
         if wrapped is None:
             break
-        inner, taken = wrapped, inspect.signature(wrapped.forward).parameters
-    return {
-        name: data[name]
-        for name in taken
-        if name not in _GIVEN and getattr(inner, f"supports_{name}", True) and isinstance(data.get(name), Tensor)
-    }
+        inner, taken = wrapped, inspect.signature(wrapped.forward)
+    return inner, taken
 
 
 def check_one_kind(model: nn.Module, graphs: Mapping[str, Data]) -> None:

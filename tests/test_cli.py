@@ -19,6 +19,7 @@ from torch_geometric.data import Data
 import gragr_explain
 from gragr_explain.cli import main
 from gragr_explain.cli._nodes import parse_nodes
+from gragr_explain.cli._terminal import suggest
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
 
@@ -320,3 +321,8 @@ def test_cards_of_pictures_show_what_the_export_found(answers, tmp_path):
             shown = [[graph["nodes"][end] for end in edge[:2]] for edge in graph["edges"]]
             found = [[edge["source"], edge["target"]] for edge in table.loc[node, "edges"]]
             assert shown[: len(found)] == found
+
+
+def test_what_to_run_next_can_be_pasted(capsys):
+    suggest(["explain", Path("a run"), 0], ["export", Path("a run")])
+    assert capsys.readouterr().out == "\nnext:  gragr-explain explain 'a run' 0\n       gragr-explain export 'a run'\n"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.nn import GAT, GCN, GIN
+from torch_geometric.nn import GAT, GCN, GIN, PNA
 
 from gragr_explain import GraGR
 from gragr_explain.errors import GragrError, InvalidGraphError, InvalidIndexError, InvalidTypeError
@@ -232,3 +232,15 @@ def test_whoever_wraps_one_model_and_passes_all_on_gets_what_that_takes() -> Non
     data = Data(x=X, edge_index=EDGES, edge_weight=torch.rand(5))
     assert list(forward_arguments(Outer(GCN(3, 4, 2, 2)), data)) == ["edge_weight"]
     assert forward_arguments(Outer(GIN(3, 4, 2, 2)), data) == {}
+
+
+@pytest.mark.parametrize("edge_dim", [None, 2])
+@pytest.mark.parametrize("kind", ["GAT", "GATv2", "PNA"])
+def test_edge_features_are_for_models_that_were_told_of_them(kind, edge_dim):
+    data = Data(x=X, edge_index=EDGES, edge_attr=torch.rand(5, 2))
+    if kind == "PNA":
+        model = PNA(3, 8, 2, 4, aggregators=["mean"], scalers=["identity"], deg=torch.ones(3), edge_dim=edge_dim)
+    else:
+        model = GAT(3, 8, 2, 4, v2=kind == "GATv2", edge_dim=edge_dim)
+    assert list(forward_arguments(model, data)) == ([] if edge_dim is None else ["edge_attr"])
+    assert trial_output(model, data).shape == (4, 4)

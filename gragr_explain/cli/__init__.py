@@ -1,4 +1,4 @@
-"""The command line: ``gragr-explain train``, ``explain``, ``export`` and ``demo``."""
+"""The command line: ``gragr-explain train``, ``explain``, ``export``, ``audit``, ``edit`` and ``demo``."""
 
 from gragr_explain.cli._main import app, main
 

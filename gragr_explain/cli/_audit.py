@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from gragr_explain.cli._options import Seed, Trained
-from gragr_explain.cli._terminal import console, show_progress
+from gragr_explain.cli._terminal import console, show_progress, suggest
 from gragr_explain.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def audit(
     if out is not None:
         _write(found.to_frame(), out)
         console.print(f"\nall of them are in {out}", soft_wrap=True)
-    console.print(f"\nnext:  gragr-explain explain {folder} {found.labels['node'].iloc[0]}", soft_wrap=True)
+    following = [["explain", folder, found.labels["node"].iloc[0]]]
     if len(wrong := found.predictions[found.predictions["probability"] > 0.5]):
-        node, rather = wrong["node"].iloc[0], wrong["suggested"].iloc[0]
-        console.print(f"       gragr-explain edit {folder} {node} --label {rather}", soft_wrap=True)
+        following.append(["edit", folder, wrong["node"].iloc[0], "--label", wrong["suggested"].iloc[0]])
+    suggest(*following)
 
 
 def _table(rows: pd.DataFrame, given: str) -> Table:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gragr_explain.cli._nodes import parse_nodes
 from gragr_explain.cli._options import Overwrite, Trained, check_free
-from gragr_explain.cli._terminal import console
+from gragr_explain.cli._terminal import console, suggest
 from gragr_explain.errors import EditingError, InvalidArgumentError, InvalidIndexError
 
 PAGE, SUMMARY = "edit.html", "edit.json"
@@ -108,7 +108,7 @@ def edit(
             summary_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _print(summary)
     console.print(f"\nthe edited model is in {place}, before and after in {place / PAGE}", soft_wrap=True)
-    console.print(f"\nnext:  gragr-explain explain {place} {index[0]}", soft_wrap=True)
+    suggest(["explain", place, index[0]])
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.columns import Columns
@@ -35,6 +37,12 @@ def print_dataset(dataset: GraphDataset) -> None:
         "\n  {:,} nodes for training, {:,} for validation, {:,} for testing".format(*parts),
         sep="",
     )
+
+
+def suggest(*commands: Sequence[object]) -> None:
+    """Say what to run next, so that it can be pasted into a shell, whatever folders are called."""
+    lines = [shlex.join(["gragr-explain", *map(str, command)]) for command in commands]
+    console.print("\nnext:  " + "\n       ".join(lines), soft_wrap=True)
 
 
 def print_explanation(explanations: NodeExplanations, row: int) -> None:

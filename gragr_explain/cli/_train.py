@@ -10,7 +10,7 @@ import typer
 
 from gragr_explain.cli._edit import PAGE, SUMMARY
 from gragr_explain.cli._options import Overwrite, Seed, check_free
-from gragr_explain.cli._terminal import console, print_dataset, show_progress
+from gragr_explain.cli._terminal import console, print_dataset, show_progress, suggest
 
 
 class Method(StrEnum):
@@ -85,4 +85,4 @@ def train(
     for stale in (PAGE, SUMMARY):  # of the model that was there
         (out / stale).unlink(missing_ok=True)
     console.print(f"{describe_accuracy(trained, loaded)}; the model and its history are in {out}", soft_wrap=True)
-    console.print(f"\nnext:  gragr-explain explain {out} 0\n       gragr-explain export {out}", soft_wrap=True)
+    suggest(["explain", out, 0], ["export", out])

@@ -92,7 +92,8 @@ def model_context(
     Raises:
         InvalidGraphError: If a number that the model takes beside the features is NaN or infinite.
         HistoryMismatchError: If the history belongs to another graph.
-        UnsupportedModelError: If an output is not a number, or not what the configuration says.
+        UnsupportedModelError: If an output is not a number, or not what the configuration says, or if the model hides
+            a part of the nodes alone, as after pooling.
     """
     check_finite(kwargs)
     with torch.enable_grad():
@@ -102,6 +103,11 @@ def model_context(
             raise UnsupportedModelError(
                 f"expected outputs that are numbers, got NaN in {count} of {len(output)}; "
                 "look for NaN and infinite numbers among the model's weights"
+            )
+        if hidden.shape[:1] != x.shape[:1]:
+            raise UnsupportedModelError(
+                f"expected a hidden representation of each of {x.size(0)} nodes, got {hidden.size(0)}: a layer that "
+                "runs on a part of the graph, as after pooling, has other neighbours than edge_index says"
             )
         check_returned(output, config)
         prediction, confidence = predictions(output.detach(), config), confidences(output.detach(), config)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._rows import SharedRows, Watched
 from gragr_explain.explain._trim import Trimmed, trimmed_output
+from gragr_explain.history import check_not_recomputed
 from gragr_explain.messages import mask_dtype, maskable_layers
 
 
@@ -106,7 +107,11 @@ def gradients_at_ones(
         leaf, leaves = (source.leaf, source.leaves) if isinstance(source, Watched) else (inputs, [])
         products = [product for product, _ in leaves]
         rows = [] if leaf is None or not leaf.requires_grad else [leaf]
-        found = torch.autograd.grad(scalar, [edge_mask, *products, *rows], allow_unused=True)
+        try:
+            found = torch.autograd.grad(scalar, [edge_mask, *products, *rows], allow_unused=True)
+        except RuntimeError:
+            check_not_recomputed(scalar)
+            raise
     of_edges, *of_products = found[: 1 + len(products)]
     of_edges = torch.zeros_like(edge_mask) if of_edges is None else of_edges
     pairs = [(each, weight) for each, (_, weight) in zip(of_products, leaves, strict=True) if each is not None]

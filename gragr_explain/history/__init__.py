@@ -15,6 +15,7 @@ from gragr_explain.history._recorder import GradientRecorder, copy_weights
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import (
     along_flow,
+    check_not_recomputed,
     check_output,
     hidden_layer,
     hidden_representation,
@@ -36,6 +37,7 @@ __all__ = [
     "are_probabilities",
     "call_for_log_probs",
     "call_with",
+    "check_not_recomputed",
     "check_output",
     "class_log_probs",
     "copy_weights",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._tap import Hook
+from gragr_explain.inputs import forward_signature
 
 _NOT_OF_GRAPHS = {"batch", "batch_size"}  # of which graph a node is does not change what is learned of one
 
@@ -46,6 +47,8 @@ def argument_names(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, A
         ['edge_weight']
     """
     signature = inspect.signature(model.forward)
+    if any(parameter.kind == parameter.VAR_POSITIONAL for parameter in signature.parameters.values()):
+        _, signature = forward_signature(model)  # a wrapper does not say what it is called with
     try:
         given = signature.bind_partial(*args, **kwargs).arguments
     except TypeError:  # the call itself is about to fail

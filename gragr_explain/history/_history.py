@@ -22,6 +22,8 @@ ATTRIBUTE = "gradient_history"
 class GradientHistory:
     """How a model learned, per node and in memory that does not grow with the number of epochs.
 
+    Of the whole graph, some numbers an epoch are kept: ``curves`` and ``checksums``.
+
     Two gradient fields are kept, each with respect to the hidden representation of one layer. The ``"training"``
     field is the gradient of the loss that the model was trained on; it is exactly zero for nodes outside the
     receptive field of the training nodes. The ``"self"`` field is that of the loss against the true label on

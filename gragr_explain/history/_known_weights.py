@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gragr_explain.errors import HistoryError
@@ -13,7 +13,7 @@ from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._trajectory import holder
 
 
-def weights_checksum(model: nn.Module) -> int:
+def weights_checksum(model: nn.Module) -> Tensor:
     """What the parameters of a model are known by: the sum of the bits of their numbers in single precision.
 
     It is the same on every device, and for the same numbers in double precision; buffers, such as the statistics of a
@@ -22,13 +22,15 @@ def weights_checksum(model: nn.Module) -> int:
     Example:
         >>> layer = nn.Linear(2, 1)
         >>> before = weights_checksum(layer)
-        >>> weights_checksum(layer.double()) == before, weights_checksum(nn.Linear(2, 1)) == before
+        >>> bool(weights_checksum(layer.double()) == before), bool(weights_checksum(nn.Linear(2, 1)) == before)
         (True, False)
     """
     numbers = [parameter.detach() for parameter in model.parameters() if not is_lazy(parameter)]
     numbers = [torch.view_as_real(found) if found.is_complex() else found for found in numbers]
     sums = [found.float().contiguous().view(torch.int32).sum(dtype=torch.long) for found in numbers]
-    return sum(torch.stack(sums).tolist()) if len({found.device for found in sums}) == 1 else sum(map(int, sums))
+    if len({found.device for found in sums}) == 1:
+        return torch.stack(sums).sum()  # where it is: to ask a GPU for it at every step would halt it
+    return torch.tensor(sum(map(int, sums)))
 
 
 def knows_weights(history: GradientHistory, model: nn.Module) -> bool | None:
@@ -47,7 +49,7 @@ def knows_weights(history: GradientHistory, model: nn.Module) -> bool | None:
         _, module = holder(model, history)
     except HistoryError:  # of a model of another make
         return False
-    if bool((history.checksums == weights_checksum(module)).any()):
+    if bool((history.checksums == weights_checksum(module).cpu()).any()):
         return True
     rounded = any(parameter.is_floating_point() and parameter.itemsize < 4 for parameter in module.parameters())
     return None if rounded else False

@@ -107,8 +107,6 @@ class GradientRecorder:
         self.self_field_every = self_field_every
         self.snapshots = frozenset(snapshots)
         self.history = GradientHistory()
-        self._y = data.y if data is not None else None
-        self._train_mask = data.get("train_mask") if data is not None else None
         self._num_nodes = data.num_nodes if data is not None else None
         self._graph = None
         if count_conflicts and data is not None:
@@ -118,7 +116,7 @@ class GradientRecorder:
         self._forwards = 0
         self._pending: tuple[int, Tensor] | None = None
         self._weight_stride = 1
-        self._checksums: set[int] = set()
+        self._checksums: list[Tensor] = []
         self._running = ExitStack()
         self._started = False
         self._paused = False
@@ -146,8 +144,8 @@ class GradientRecorder:
             self._settle()
             if self.history.num_steps:
                 self._copy_state(self._forwards)
-                self._checksums.add(weights_checksum(self.model))
-                self.history.checksums = torch.tensor(sorted(self._checksums))
+                self._checksums.append(weights_checksum(self.model))
+                self.history.checksums = torch.stack([found.cpu() for found in self._checksums]).unique()
         return self.history
 
     @contextmanager
@@ -175,7 +173,7 @@ class GradientRecorder:
         self._settle()
         step = self._forwards
         self._forwards += 1
-        self._checksums.add(weights_checksum(self.model))
+        self._checksums.append(weights_checksum(self.model))
         if step % self._weight_stride == 0:
             self._keep_weights(step)
         if output.dim() <= 2 and output.shape[:1] == hidden.shape[:1]:
@@ -196,45 +194,52 @@ class GradientRecorder:
 
     def _on_predictions(self, hidden: Tensor, output: Tensor, step: int) -> None:
         due = step % self.self_field_every == 0
-        y = self._truth(output)
+        y, train_mask = self._truth(output)
         if y is not None and y.is_floating_point():
             if due:
-                known = slice(None) if self._train_mask is None else self._train_mask
+                known = slice(None) if train_mask is None else train_mask
                 error = output[known] - y.view_as(output)[known]
                 self._record("self", _gradient(error.square().sum() / 2, hidden))
             return
         with torch.set_grad_enabled(due):
             log_probs = class_log_probs(output)
-        label = self_labels(log_probs.detach(), y, self._train_mask)
+        label = self_labels(log_probs.detach(), y, train_mask)
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
             field = _gradient(loss, hidden)
             self._record("self", field)
-            if self._graph is not None:
-                self._trace("alignment", alignment(field, neighbour_mean(field, self._graph)))
+            if (graph := self._graph_on(field.device)) is not None:
+                self._trace("alignment", alignment(field, neighbour_mean(field, graph)))
         probs = log_probs.detach().exp()
         self._trace("confidence", probs.amax(-1))
         self._trace("margin", margins(probs, label))
 
-    def _truth(self, output: Tensor) -> Tensor | None:
-        """The labels: classes, or the numbers of a regression.
+    def _graph_on(self, device: torch.device) -> GraphOperator | None:
+        """The graph where the model is, to which data may be moved after the recorder was made."""
+        if self._graph is not None and self._graph.device != device:
+            edge_index = torch.stack([self._graph.col, self._graph.row]).to(device)
+            self._graph = GraphOperator(edge_index, self._graph.num_nodes)
+        return self._graph
+
+    def _truth(self, output: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The labels, classes or the numbers of a regression, and which of them are trained on.
 
         Of a model with one output, floating-point labels that are all 0 or 1 are classes, as for binary cross-entropy.
         """
-        y = self._y
+        y, train_mask = (None if self._data is None else self._data.get(name) for name in ("y", "train_mask"))
+        train_mask = None if train_mask is None else train_mask.to(output.device)
         if y is None:
-            return None
+            return None, train_mask
+        y = y.to(output.device)
         classes = classes_of(y, output.numel()) if y.is_floating_point() and output.shape[1:].numel() == 1 else None
         if classes is not None and int(classes.max()) <= 1:
             y = classes
         expected = output.shape if y.is_floating_point() else output.shape[:1]
         if y.numel() != expected.numel():
             raise InvalidGraphError(f"expected labels y of shape {list(expected)}, got {list(y.shape)}")
-        if self._train_mask is not None and self._train_mask.shape != output.shape[:1]:
-            raise InvalidGraphError(
-                f"expected a train_mask of shape [{output.size(0)}], got {list(self._train_mask.shape)}"
-            )
-        return y
+        if train_mask is not None and train_mask.shape != output.shape[:1]:
+            raise InvalidGraphError(f"expected a train_mask of shape [{output.size(0)}], got {list(train_mask.shape)}")
+        return y, train_mask
 
     def _on_gradient(self, gradient: Tensor, forward: int) -> None:
         if self._paused or torch.is_grad_enabled():
@@ -259,8 +264,8 @@ class GradientRecorder:
         self._trace("norm", norm)
         if step in self.snapshots:
             self.history.snapshots["training", step] = field
-        if self._graph is not None:
-            context = neighbour_sum(field, self._graph)  # of the direction of the mean, which is all that counts here
+        if (graph := self._graph_on(field.device)) is not None:
+            context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
             conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()))
             if self.history.conflict_count is None:
                 self.history.conflict_count = torch.zeros_like(norm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,10 @@ class FieldRecord:
         self.turn_sum += cosine.nan_to_num(0, 0, 0).clamp(-1, 1)
         self.last.copy_(field)
         return norm
+
+    def to(self, device: torch.device) -> FieldRecord:
+        """The same record on a device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if name != "count"})
 
     @property
     def norm_std(self) -> Tensor:

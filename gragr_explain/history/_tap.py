@@ -111,7 +111,8 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
         output, both on the autograd graph where autograd is on.
 
     Raises:
-        UnsupportedModelError: If the model has no message-passing layer, or does not return one tensor.
+        UnsupportedModelError: If the model has no message-passing layer, does not return one tensor, or computes layers
+            again in the backward pass (:func:`check_not_recomputed`).
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -133,9 +134,31 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
         for handle in handles:
             handle.remove()
     check_output(output)
+    if any(not hidden.requires_grad for hidden in outputs):
+        check_not_recomputed(output)
     if not outputs:
         raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")
     return outputs[hidden_layer(outputs, output)], output
+
+
+def check_not_recomputed(output: Tensor) -> None:
+    """Check that no layer of what an output was made by runs without autograd, to be computed again backwards.
+
+    Raises:
+        UnsupportedModelError: If one does, so that nobody can take gradients of what it makes.
+    """
+    steps, seen = [output.grad_fn], set[Any]()
+    while steps:
+        step = steps.pop()
+        if step is None or step in seen:
+            continue
+        if step.name() == "CheckpointFunctionBackward":
+            raise UnsupportedModelError(
+                "expected layers that gradients can be taken of, got some under torch.utils.checkpoint with "
+                "use_reentrant=True; switch that off (ckpt_grad=False of a DeepGCNLayer), or use use_reentrant=False"
+            )
+        seen.add(step)
+        steps += [ahead for ahead, _ in step.next_functions]
 
 
 @contextmanager
@@ -149,21 +172,26 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
 
     Raises:
         UnsupportedModelError: If the model has no message-passing layer; from such a forward pass, if the model does
-            not return one tensor.
+            not return one tensor, or computes layers again in the backward pass (:func:`check_not_recomputed`).
     """
     layers = message_passing_layers(model)
     outputs: list[Tensor] = []
     copies: list[Tensor] = []
     apart = True  # until the first pass has shown that the model changes none of them in place
+    unheard = False  # whether a layer has run without autograd
 
     def listening() -> bool:
         return model.training and torch.is_grad_enabled()
 
     def begin(*_: Any) -> None:
+        nonlocal unheard
         outputs.clear()
         copies.clear()
+        unheard = False
 
     def keep(module: nn.Module, _args: Any, output: Any) -> Any:
+        nonlocal unheard
+        unheard = unheard or not torch.is_grad_enabled()
         if listening() and any(module is layer for layer in layers):
             hidden, output = _set_apart(output) if apart else (_hidden_of(output), output)
             outputs.append(hidden)
@@ -172,6 +200,8 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
 
     def end(_model: nn.Module, _args: Any, output: Any) -> None:
         nonlocal apart
+        if listening() and unheard and isinstance(output, Tensor):
+            check_not_recomputed(output)
         if listening() and outputs:
             apart = apart and any(
                 copy is not hidden and copy._version for copy, hidden in zip(copies, outputs, strict=True)

@@ -19,6 +19,7 @@ from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import call_with, copy_weights, first_names
 from gragr_explain.inputs import forward_arguments
+from gragr_explain.modes import uncompiled
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def select_trajectory(
         bar = tqdm(total=epochs * (1 if run is _together else seeds), desc="choosing a seed", disable=not progress)
         random, cuda = torch.get_rng_state(), _cuda_states()
         try:
-            with bar:
+            with bar, uncompiled():
                 selection = run(model, data, states, epochs, lr, weight_decay, bar)
             break
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:

@@ -239,6 +239,24 @@ def test_what_the_model_was_not_trained_with_is_too_much(weighted):
             ask()
 
 
+def test_a_wrapper_is_recorded_with_what_it_passes_on(weighted):
+    class Wrapper(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = GCN(3, 4, 2, 2)
+
+        def forward(self, *args, **kwargs):
+            return self.model(*args, **kwargs)
+
+    model = Wrapper()
+    with GradientRecorder(model, weighted) as history:
+        model(weighted.x, weighted.edge_index, weighted.edge_weight).sum().backward()
+    assert history.arguments == {"edge_weight"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain_many(explainer_for(model.eval()), weighted, progress=False)
+
+
 def test_a_recorder_listens_to_calls_of_all_kinds(weighted):
     class Mine(torch.nn.Module):
         def __init__(self) -> None:

@@ -17,6 +17,7 @@ from torch_geometric.nn import (
     GATv2Conv,
     GCNConv,
     GINEConv,
+    GraphUNet,
     PNAConv,
     RGCNConv,
     SAGEConv,
@@ -25,7 +26,7 @@ from torch_geometric.nn import (
 from torch_geometric.nn.models import DeepGCNLayer
 from torch_geometric.utils import k_hop_subgraph, to_undirected
 
-from gragr_explain import GradientRecorder, GraGR
+from gragr_explain import GradientRecorder, GraGR, explain_many
 from gragr_explain.errors import (
     GragrError,
     InvalidGraphError,
@@ -392,3 +393,14 @@ def test_duplicate_edges_share_alike(graph):
     twice = torch.cat([graph.edge_index, graph.edge_index], dim=1)
     evidence = explainer_for(model)(graph.x.double(), twice, index=1).edge_evidence
     torch.testing.assert_close(evidence[: graph.num_edges], evidence[graph.num_edges :])
+
+
+def test_a_model_that_hides_fewer_nodes_is_refused(graph):
+    torch.manual_seed(0)
+    model = GraphUNet(3, 8, 4, depth=1)
+    for explain in (
+        lambda: explainer_for(model, nodes=None)(graph.x, graph.edge_index, index=1),
+        lambda: explain_many(explainer_for(model), graph, progress=False),
+    ):
+        with pytest.raises(UnsupportedModelError, match="each of 10 nodes, got 5: a layer that runs on a part"):
+            explain()

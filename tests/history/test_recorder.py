@@ -7,8 +7,10 @@ import pytest
 import torch
 from recorded_models import ALL_MODELS, CHANNELS, HIDDEN, Averaging, count_hooks, make_graph, make_model, train
 from torch import Tensor, nn
-from torch_geometric.nn import GCN
+from torch_geometric.explain import Explainer
+from torch_geometric.nn import GCN, DeepGCNLayer, GCNConv
 
+from gragr_explain import EdgeGradientExplainer, GradientContextExplainer, GraGR
 from gragr_explain.errors import (
     HistoryError,
     HistoryMismatchError,
@@ -287,3 +289,75 @@ def test_a_model_that_returns_no_tensor_cannot_be_looked_into() -> None:
     data = make_graph()
     with pytest.raises(UnsupportedModelError, match="got tuple"):
         hidden_representation(Pair(CHANNELS, 3), data.x, data.edge_index)
+
+
+def test_the_graph_may_be_moved_after_the_recorder_was_made() -> None:
+    """As ``data.to(device)`` moves it, in place."""
+    histories = []
+    for moved in (False, True):
+        model, data = make_model("GCN"), make_graph()
+        recorder, before = GradientRecorder(model, data), (data.y, data.train_mask)
+        if moved:
+            data.apply(lambda tensor: tensor.clone())
+            for tensor in before:
+                tensor.zero_()  # what is left behind is gone
+        with recorder as history:
+            train(model, data, 4)
+        histories.append(history)
+    assert torch.equal(histories[0].field("self"), histories[1].field("self"))
+    assert torch.equal(histories[0].trajectories["margin"].values, histories[1].trajectories["margin"].values)
+
+
+@pytest.mark.parametrize("checkpointed", [1, 2])
+def test_layers_that_are_computed_again_are_refused(checkpointed: int) -> None:
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = nn.Linear(CHANNELS, HIDDEN), nn.Linear(HIDDEN, 3)
+            self.layers = nn.ModuleList(
+                DeepGCNLayer(GCNConv(HIDDEN, HIDDEN), nn.LayerNorm(HIDDEN), nn.ReLU(), ckpt_grad=number < checkpointed)
+                for number in range(2)
+            )
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            x = self.encoder(x)
+            for layer in self.layers:
+                x = layer(x, edge_index)
+            return self.decoder(x)
+
+    model, data = Deep(), make_graph()
+    with pytest.raises(UnsupportedModelError, match="use_reentrant"), GradientRecorder(model, data):
+        train(model, data, 1)
+    with pytest.raises(UnsupportedModelError, match="use_reentrant"):
+        GraGR(model).fit(data, epochs=2, progress=False)
+    for algorithm in (GradientContextExplainer(history=False), EdgeGradientExplainer()):
+        explainer = Explainer(
+            model,
+            algorithm,
+            explanation_type="model",
+            edge_mask_type="object",
+            model_config={"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"},
+        )
+        with pytest.raises(UnsupportedModelError, match="ckpt_grad=False"):
+            explainer(data.x, data.edge_index, index=1)
+    with torch.no_grad():
+        model(data.x, data.edge_index)
+    train(model, data, 1)  # as without a recorder
+
+
+def test_a_part_of_the_model_may_run_without_gradients() -> None:
+    class Probed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pretrained, self.own = GCNConv(CHANNELS, HIDDEN), GCN(HIDDEN, HIDDEN, 2, 3)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            with torch.no_grad():
+                x = self.pretrained(x, edge_index)
+            return self.own(x, edge_index)
+
+    model, data = Probed(), make_graph()
+    with GradientRecorder(model, data) as history:
+        train(model, data, 3)
+    assert history.num_steps == 3
+    assert history.field("training").any()

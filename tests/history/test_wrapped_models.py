@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 from torch_geometric.utils import erdos_renyi_graph
 
-from gragr_explain import GradientHistory, GradientRecorder, GraGR, edit, influences
+from gragr_explain import GradientHistory, GradientRecorder, GraGR, GraGRPlusPlus, edit, influences
 from gragr_explain.errors import HistoryError
 from gragr_explain.history import find_history
 from gragr_explain.models import frequency_history
@@ -100,3 +100,12 @@ def test_a_compiled_model_forgets_an_earlier_training(data):
     trained = GraGR(torch.compile(network(), backend="aot_eager"))
     assert trained.fit(data, epochs=2, progress=False).history.num_steps == 2
     assert trained.fit(data, epochs=2, progress=False, record=False).history is None
+
+
+def test_seeds_of_a_compiled_model_are_chosen_in_one_pass(data):
+    data.val_mask = ~data.train_mask
+    found = []
+    for wrap in (lambda model: model, lambda model: torch.compile(model, backend="eager")):
+        torch.manual_seed(0)
+        found.append(GraGRPlusPlus(wrap(network()), seeds=3).fit(data, epochs=6, progress=False).selection)
+    assert torch.equal(found[0].val_loss, found[1].val_loss)
