@@ -23,7 +23,7 @@ def split(known: Tensor, y: Tensor, seed: int) -> list[Tensor]:
     Where that would happen by chance, the nodes are dealt out class by class.
     """
     index = known.nonzero().view(-1)
-    order = torch.randperm(index.numel(), generator=torch.Generator().manual_seed(seed)).to(index.device)
+    order = torch.randperm(index.numel(), generator=torch.Generator().manual_seed(seed), device="cpu").to(index.device)
     parts = [index[order[fold::FOLDS]] for fold in range(FOLDS)]
     count = y[index].bincount()
     if any(bool((y[part].bincount(minlength=len(count)) == count.clamp(min=2)).any()) for part in parts):

@@ -34,7 +34,7 @@ def plant(
     """
     index = known.nonzero().view(-1)
     count = max(1, round(RATE * index.numel()))
-    chosen = index[torch.randperm(index.numel(), generator=generator)[:count].to(index.device)]
+    chosen = index[torch.randperm(index.numel(), generator=generator, device="cpu")[:count].to(index.device)]
     own = F.one_hot(torch.where(known, y, 0), expected.size(1)).to(expected.dtype) * known.unsqueeze(-1)
     likely = _weights(own, chosen, expected, graph, kind)
     likely = (likely + 1e-6) * (1 - own[chosen]) * own.any(0)

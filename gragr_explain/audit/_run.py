@@ -75,7 +75,7 @@ def read_run(model: nn.Module, history: GradientHistory, data: Data, graph: Grap
     outputs = [call_with(model, weights, data.x, data.edge_index, **arguments) for weights in states]
     looks = torch.stack([class_log_probs(found).exp() for found in (*outputs, output)])
     around = torch.where(graph.degree.unsqueeze(-1) > 0, neighbour_mean(looks.mean(0), graph), torch.nan)
-    training, own = history.fields["training"], history.fields["self"]
+    training, own = (history.fields[name].to(data.x.device) for name in ("training", "self"))
     fields = torch.stack([training.mean, own.mean])
     agreement = torch.stack([alignment(field, neighbour_mean(field, graph)) for field in fields])
     psi, valid = zip(*(psi_features(field, graph, looks[-1].amax(-1)) for field in fields), strict=True)
@@ -86,7 +86,7 @@ def read_run(model: nn.Module, history: GradientHistory, data: Data, graph: Grap
         log_probs=class_log_probs(output),
         around=around,
         nearest=nearest_labels(hidden, data.y, data.train_mask, output.size(1)),
-        margin=history.trajectories["margin"].values,
+        margin=history.trajectories["margin"].values.to(data.x.device),
         norm=norm,
         persistence=training.persistence,
         agreement=agreement,

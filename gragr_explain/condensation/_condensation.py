@@ -78,7 +78,7 @@ class Condensation:
         self.structure: LearnedAdjacency | None = None
         if structure:
             with torch.random.fork_rng(devices=[]):
-                drawn = int(torch.randint(1 << 62, (), generator=generator))
+                drawn = int(torch.randint(1 << 62, (), generator=generator, device="cpu"))
                 torch.default_generator.manual_seed(drawn)  # torch.manual_seed would seed every GPU as well
                 self.structure = LearnedAdjacency(x.size(1)).to(x)
         self.graph = class_graph(sizes.to(x.device), x.dtype)
@@ -154,7 +154,7 @@ class Condensation:
         """The first weights of a model, drawn uniformly as GCond does."""
         classes = len(self.sizes)
         bound = 1 / math.sqrt(classes)
-        drawn = torch.rand(self.x.size(1) + 1, classes, dtype=self.x.dtype, generator=self.generator)
+        drawn = torch.rand(self.x.size(1) + 1, classes, dtype=self.x.dtype, generator=self.generator, device="cpu")
         drawn = ((2 * drawn - 1) * bound).to(self.x.device)
         return drawn[:-1].clone(), drawn[-1].clone()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import pandas as pd
@@ -75,6 +76,7 @@ def prototypes(
     check_number("nearest", nearest, whole=True, least=1)
     check_number("strongest", strongest, whole=True, least=1)
     _check_pair(condensed, data)
+    condensed = copy.copy(condensed).to(data.x.device)
     names = _names("feature", feature_names, data.x.size(1))
     classes = _names("class", class_names, 1 + int(max(data.y.max(), condensed.y.max())))
     hops = _hops(condensed)

@@ -91,6 +91,9 @@ def draw_nodes(labels: Tensor, sizes: Tensor, generator: torch.Generator) -> Ten
     drawn = []
     for label, size in enumerate(sizes.tolist()):
         nodes = (labels == label).nonzero().view(-1)
-        rounds = [nodes[torch.randperm(nodes.numel(), generator=generator)] for _ in range(-(-size // nodes.numel()))]
+        rounds = [
+            nodes[torch.randperm(nodes.numel(), generator=generator, device="cpu")]
+            for _ in range(-(-size // nodes.numel()))
+        ]
         drawn.append(torch.cat(rounds)[:size])
     return torch.cat(drawn)

@@ -47,7 +47,7 @@ class Target:
         rows, start = [], 0
         for size in self.sizes:
             if size > self.batch_size:
-                rows.append(start + torch.randperm(size, generator=generator)[: self.batch_size])
+                rows.append(start + torch.randperm(size, generator=generator, device="cpu")[: self.batch_size])
             else:
                 rows.append(torch.arange(start, start + size))
             start += size

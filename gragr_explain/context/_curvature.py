@@ -40,7 +40,7 @@ class Curvature:
         weight[nodes] = jacobian.log_probs[nodes].exp() / nodes.numel()
         size = jacobian.num_weights
         count = min(size, _MOST_DIRECTIONS, max(1, _MOST_ENTRIES // size))
-        drawn = torch.randn(size, count, generator=torch.Generator().manual_seed(0), dtype=weight.dtype)
+        drawn = torch.randn(size, count, generator=torch.Generator().manual_seed(0), dtype=weight.dtype, device="cpu")
         tried = torch.linalg.qr(drawn.to(weight.device)).Q
         made = torch.cat([jacobian.pull(weight * jacobian.push(part)) for part in tried.t().split(jacobian.at_once)])
         core = made @ tried

@@ -1,4 +1,4 @@
-"""Which training nodes caused a prediction: products of gradients over the recorded training."""
+"""Which training nodes are behind a prediction: products of gradients over the recorded training."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def influences(
     target: int | Sequence[int] | Tensor | None = None,
     curvature: bool = True,
 ) -> Influences:
-    r"""Find the training nodes that caused predictions.
+    r"""Find the training nodes that are most probably behind predictions.
 
     By influence functions (Koh & Liang, ICML 2017) along the training: products of the gradients of two nodes' losses,
     with respect to all trained weights, weighed by the inverse of the damped curvature :math:`H` of the training loss
@@ -151,7 +151,7 @@ class TrainedOn:
     def influences(
         self, index: int | Sequence[int] | Tensor | None = None, target: int | Sequence[int] | Tensor | None = None
     ) -> Influences:
-        """Find the training nodes that caused predictions; see :func:`influences`."""
+        """Find the training nodes behind predictions; see :func:`influences`."""
         num_nodes, device = self._log_probs.size(0), self._log_probs.device
         chosen = check_index(index, num_nodes, device)
         queries = torch.arange(num_nodes, device=device) if chosen is None else chosen

@@ -86,7 +86,7 @@ def draw_split(y: Tensor, seed: int) -> dict[str, Tensor]:
     masks = {name: torch.zeros_like(y, dtype=torch.bool) for name in MASKS}
     for label in y[y >= 0].unique():
         nodes = (y == label).nonzero().view(-1)
-        nodes = nodes[torch.randperm(len(nodes), generator=generator)]
+        nodes = nodes[torch.randperm(len(nodes), generator=generator, device="cpu")]
         ends = (round(0.6 * len(nodes)), round(0.8 * len(nodes)))
         for mask, part in zip(masks.values(), nodes.tensor_split(ends), strict=True):
             mask[part] = True

@@ -118,7 +118,7 @@ def _draw(label: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
     for value in label.unique():
         graphs = (label == value).nonzero().view(-1)
-        graphs = graphs[torch.randperm(len(graphs), generator=generator)]
+        graphs = graphs[torch.randperm(len(graphs), generator=generator, device="cpu")]
         for part, chosen in zip(
             parts, graphs.tensor_split((round(0.8 * len(graphs)), round(0.9 * len(graphs)))), strict=True
         ):

@@ -91,9 +91,9 @@ class Edit:
         held = {id(tensor) for tensor in (*own, None if history is None else history.validation)}
         if not all(id(tensor) in held for tensor, _, _ in self._changed):
             raise EditingError("expected the model that was edited, got one whose tensors have been replaced since")
-        if all(same_numbers(tensor, before) for tensor, before, _ in self._changed):
+        if all(same_numbers(tensor, before.to(tensor.device)) for tensor, before, _ in self._changed):
             return
-        if not all(same_numbers(tensor, after) for tensor, _, after in self._changed):
+        if not all(same_numbers(tensor, after.to(tensor.device)) for tensor, _, after in self._changed):
             raise EditingError("expected the model as this edit has left it, got another: undo later edits first")
         for tensor, before, _ in self._changed:
             tensor.copy_(before)

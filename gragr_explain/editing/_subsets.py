@@ -32,6 +32,6 @@ def node_subsets(y: Tensor, nodes: Tensor, num_subsets: int) -> list[Tensor]:
         [tensor([1, 3]), tensor([0])]
     """
     check_number("num_subsets", num_subsets, whole=True, least=1)
-    order = torch.randperm(nodes.numel(), generator=torch.Generator().manual_seed(0)).to(nodes.device)
+    order = torch.randperm(nodes.numel(), generator=torch.Generator().manual_seed(0), device="cpu").to(nodes.device)
     order = order[y[nodes[order]].argsort(stable=True)]
     return [nodes[part].sort().values for part in order.tensor_split(num_subsets)]

@@ -4,20 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gragr_explain.explain._edge_gradient import EdgeGradientExplainer
-from gragr_explain.explain._explainer import GradientContextExplainer
+from gragr_explain.explain._explainer import GradientContextExplainer, GradientExplanation
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._many import explain_many, explain_parts
 from gragr_explain.explain._occlusion import OcclusionExplainer
 from gragr_explain.explain._result import Explanations, GraphExplanations, NodeExplanations
+from gragr_explain.explain._strongest import Edge, Feature
 
 if TYPE_CHECKING:
     from gragr_explain.explain._captum import EdgeGradientAttribution
 
 __all__ = [
+    "Edge",
     "EdgeGradientAttribution",
     "EdgeGradientExplainer",
     "Explanations",
+    "Feature",
     "GradientContextExplainer",
+    "GradientExplanation",
     "GraphExplanations",
     "NodeExplanations",
     "OcclusionExplainer",

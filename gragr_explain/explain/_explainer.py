@@ -36,6 +36,7 @@ from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges, message_flow
 from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of, values_of
+from gragr_explain.messages import mask_dtype
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
 
@@ -55,7 +56,7 @@ class GradientExplanation(Explanation):
 
     @property
     def influences(self) -> Influences | None:
-        """The training nodes that caused the predictions; ``None`` where the explainer was given no ``train_data``."""
+        """The training nodes behind the predictions; ``None`` where the explainer was given no ``train_data``."""
         return self["influences"] if "influences" in self._store else None
 
     @property
@@ -128,7 +129,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
       :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges, self-loops left
       aside, without which it is another class or, where it never is, the most. ``None`` for regression, for several
       outputs, and where no edge supports the output;
-    - ``influences``, which training nodes caused the prediction (:func:`gragr_explain.context.influences`), where
+    - ``influences``, which training nodes are behind the prediction (:func:`gragr_explain.context.influences`), where
       ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
     - ``reliability``, how far the prediction can be relied on, a :class:`~gragr_explain.rationale.Reliability`: where
       the history has labels of validation nodes, by about how many of those most like it in confidence and conflict the
@@ -372,7 +373,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidArgumentError(f"expected {count} class_names, got {len(self.class_names)}")
 
     def _influences(self, model: nn.Module, data: Data, target: Tensor, chosen: Tensor | None) -> Influences:
-        """The training nodes that caused outputs."""
+        """The training nodes behind outputs."""
         arguments = forward_arguments(model, data)
         sources = [model, find_history(model), *(data.get(name) for name in ("x", "edge_index", "y", "train_mask"))]
         sources += [*arguments, *arguments.values()]
@@ -485,7 +486,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         largest = None
         if self.search_edges or self.evidence == "uses":
             largest = messages_of_a_copy(model, union, union, shared.output[wanted])
-        size = 4 * (2 * x.numel() + 3 * (largest or 0))
+        size = mask_dtype(x).itemsize * (2 * x.numel() + 3 * (largest or 0))
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, targets, at_once)
         mask = self.edge_mask(trials, edges, factor)

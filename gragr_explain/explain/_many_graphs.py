@@ -102,10 +102,10 @@ def explain_graphs(
         explains_labels=explainer.explanation_type == ExplanationType.phenomenon,
     )
     return GraphExplanations(
-        index=numbers,
+        index=numbers.to(output.device),
         prediction=prediction,
         confidence=output.new_full(numbers.shape, torch.nan) if confidence is None else confidence,
-        label=label,
+        label=None if label is None else label.to(output.device),
         edges=edges,
         features=features,
         changes=changes,

@@ -133,7 +133,9 @@ class _Draw:
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the logits of shape ``[batch_size, num_tokens]`` with noise."""
-        noise = torch.stack([torch.empty(scores.size(1)).exponential_(generator=each) for each in self._generators])
+        noise = torch.stack(
+            [torch.empty(scores.size(1), device="cpu").exponential_(generator=each) for each in self._generators]
+        )
         return scores.float() / self._temperature - noise.to(scores.device).log()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
+from gragr_explain.explain import Edge, Feature
 from gragr_explain.history import along_flow
 
 if TYPE_CHECKING:
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
 MOST_EDGES, MOST_FEATURES = 14, 12
 """How many edges and features of a full explanation a card shows."""
 
-Edge = tuple[int, int, float]
-
 
 class Evidence(NamedTuple):
     """What supports one prediction: edges, features, and the weight of every feature where it is known."""
 
     edges: list[Edge]
-    features: list[tuple[int, float]]
+    features: list[Feature]
     dense: Tensor | None
 
 

@@ -21,7 +21,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
     OutputError,
 )
-from gragr_explain.explain import Explanations, GraphExplanations, NodeExplanations
+from gragr_explain.explain import Edge, Explanations, GraphExplanations, NodeExplanations
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.history import GradientHistory
 from gragr_explain.inputs import check_data, check_index
@@ -219,7 +219,7 @@ def _explained_graphs(explanations: GraphExplanations, data: Any) -> dict[int, D
     return found
 
 
-def _strange_edge(edges: Sequence[tuple[int, int, float]], graph: Data) -> tuple[int, int] | None:
+def _strange_edge(edges: Sequence[Edge], graph: Data) -> tuple[int, int] | None:
     """The first of some edges that a graph has in neither direction."""
     if not edges:
         return None

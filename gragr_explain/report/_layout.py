@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gragr_explain.explain import Edge
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -19,10 +21,10 @@ class Layout:
 
     nodes: list[int]
     positions: list[tuple[float, float]]
-    edges: list[tuple[int, int, float]]
+    edges: list[Edge]
 
 
-def radial(centre: int, edges: Sequence[tuple[int, int, float]]) -> Layout:
+def radial(centre: int, edges: Sequence[Edge]) -> Layout:
     """Place a subgraph on rings around a node: its neighbours on the first, theirs on the next.
 
     Each node gets a sector of its ring that is as wide as the leaves beyond it, so that no branches cross. A node to

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gragr_explain.context import FEATURES
+from gragr_explain.explain import Edge
 from gragr_explain.report._encoding import as_base64, as_bytes, flags, rank_bytes, rounded
-from gragr_explain.report._evidence import Edge, Evidence, ends, evidence_of
+from gragr_explain.report._evidence import Evidence, ends, evidence_of
 from gragr_explain.report._histogram import histogram
 from gragr_explain.report._layout import radial
 from gragr_explain.report._projection import project

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
 from gragr_explain.errors import ExportError
-from gragr_explain.explain import GradientContextExplainer, NodeExplanations, explain_many
+from gragr_explain.explain import Edge, Feature, GradientContextExplainer, NodeExplanations, explain_many
 from gragr_explain.inputs import forward_arguments
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale, Reliability, ValidationFact
@@ -50,12 +50,13 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
     whole = explain_many(explainer, data, [], progress=False)  # what all explanations share, and none of them
     numbers = pa.concat_tables(export.tables(["node", "confidence", "label", *_RELIABILITY]))
     index = _tensor(numbers["node"]).to(data.x.device)
+    no_label = math.nan if whole.label is not None and whole.label.is_floating_point() else -1
     rows = _Rows(export)
     return NodeExplanations(
         index=index,
         prediction=whole.all_predictions[index],
         confidence=_tensor(numbers["confidence"], math.nan).to(whole.confidence),
-        label=None if whole.label is None else _tensor(numbers["label"], -1).to(whole.label),
+        label=None if whole.label is None else _tensor(numbers["label"], no_label).to(whole.label),
         context=whole.context,
         all_predictions=whole.all_predictions,
         embedding=_embedding(explainer, data, whole)[index],
@@ -106,11 +107,11 @@ class _Column(Sequence[T], Generic[T]):
         return self._make(self._rows[row % len(self)])
 
 
-def _edges(cell: Callable[[str], Any]) -> list[tuple[int, int, float]]:
+def _edges(cell: Callable[[str], Any]) -> list[Edge]:
     return [(edge["source"], edge["target"], edge["weight"]) for edge in cell("edges")]
 
 
-def _features(cell: Callable[[str], Any]) -> list[tuple[int, float]]:
+def _features(cell: Callable[[str], Any]) -> list[Feature]:
     return [(feature["feature"], feature["weight"]) for feature in cell("features")]
 
 

@@ -63,7 +63,7 @@ def export_on_ray(
         folder: Where to write; on several machines, a folder that they share.
         index: See :func:`stream_export`.
         load: A function without arguments that returns the same explainer and graph to each worker, from where all
-            machines can read them.
+            machines can read them. They are on the CPU: Ray gives the workers no GPU.
         workers: How many workers, each of which holds the graph.
         address: The address of a Ray cluster, such as ``"auto"`` or ``"ray://host:10001"``. By default, one is
             started on this machine for as long as the export lasts, unless the caller has already connected to one.

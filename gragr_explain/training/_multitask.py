@@ -151,7 +151,8 @@ def train_multitask(
     check_encoder(model, train[0])
     if val is not None and bool((torch.stack(val_labels) < 0).all()):
         raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
-    with torch.random.fork_rng():
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size, model)
         val_batches = collate(val or (), val_labels, range(len(val or ())), max(batch_size, 256), model)

@@ -168,7 +168,7 @@ def relative_conflict(field: Tensor, graph: GraphOperator) -> float:
     def opposition(first: Tensor, second: Tensor) -> float:
         return float((-torch.linalg.vecdot(direction[first], direction[second])).clamp(min=0).mean())
 
-    order = torch.randperm(known.numel(), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(known.numel(), generator=torch.Generator().manual_seed(0), device="cpu")
     known = known[order.to(known.device)]
     shifts = range(1, min(known.numel(), 2 + pairs.size(1) // known.numel()))
     strangers = sum(opposition(known, known.roll(shift)) for shift in shifts) / len(shifts)

@@ -86,15 +86,18 @@ def test_graff_has_as_many_settings_as_the_peers_whose_depth_is_tuned():
     assert {counts[model] for model in (*PEERS, REFERENCE)} == {12, 24}
 
 
-def test_settings_are_chosen_by_validation_accuracy_over_several_splits(monkeypatch):
-    """One setting is the best on the first split, another in the mean, a third by test accuracy."""
-    val = {(5e-4, "linear"): [90.0, 60.0, 60.0], (5e-2, "relu"): [80.0, 80.0, 80.0]}
+@pytest.mark.parametrize("dataset", ["Texas", "syn-cora 0.40"])
+def test_settings_are_chosen_by_validation_accuracy_over_all_splits(monkeypatch, dataset):
+    """One setting is the best on the first split, another on the first three, one by test accuracy, one on all."""
+    val = {(5e-4, "linear"): [90, 60, 60, 60], (5e-2, "relu"): [80, 80, 80, 30], (5e-4, "heat"): [70, 70, 70, 75]}
+    made = []
 
     def run_all(_name, jobs, _measure, _workers):
+        made.append(len(jobs))
         return pd.DataFrame(
             {
                 **job,
-                "val": val.get((job["weight_decay"], job["option"]), [50.0] * 3)[job["seed"] % 3],
+                "val": float(val.get((job["weight_decay"], job["option"]), [50] * 4)[job["seed"]]),
                 "val_loss": 1.0,
                 "test": 99.0 if job["weight_decay"] == 5e-3 else 1.0,
             }
@@ -102,10 +105,10 @@ def test_settings_are_chosen_by_validation_accuracy_over_several_splits(monkeypa
         )
 
     monkeypatch.setattr(_runs, "run_all", run_all)
-    for dataset in ("Texas", "syn-cora 0.40"):
-        found = _runs.tuned([dataset], ["GRAFF, sum"], seeds=4, workers=1)
-        assert found.seed.tolist() == [0, 1, 2, 3]
-        assert (set(found.weight_decay), set(found.option)) == ({5e-2}, {"relu"})
+    found = _runs.tuned([dataset], ["GRAFF, sum"], seeds=4, workers=1)
+    assert found.seed.tolist() == [0, 1, 2, 3]
+    assert (set(found.weight_decay), set(found.option)) == ({5e-4}, {"heat"})
+    assert made == [3 * 24, 4 * _runs.FINALISTS]
 
 
 def test_times_are_ratios_to_the_model_of_the_same_depth():

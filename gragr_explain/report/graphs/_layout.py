@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 from scipy.sparse.csgraph import shortest_path
 
-from gragr_explain.report._evidence import Edge, ends
+from gragr_explain.explain import Edge
+from gragr_explain.report._evidence import ends
 
 MOST_NODES = 120
 """How many nodes of a graph are drawn: those around its support."""

@@ -9,10 +9,9 @@ import pandas as pd
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from gragr_explain.explain import GraphExplanations
+from gragr_explain.explain import Edge, GraphExplanations
 from gragr_explain.rationale import ChangeFact
 from gragr_explain.report._encoding import flags, rounded
-from gragr_explain.report._evidence import Edge
 from gragr_explain.report._payload import class_names_of, prediction_rows
 from gragr_explain.report._style import class_colours
 from gragr_explain.report._table import is_wrong
