@@ -20,6 +20,8 @@ from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 REPORTS = Path(__file__).parent.parent / "reports"
+NOTES: list[str] = []
+"""What readers should know of how the results of this process came about; said below the table of its page."""
 
 
 def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataFrame) -> Path:
@@ -37,7 +39,7 @@ def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataF
         f"torch {torch.__version__}, torch-geometric {torch_geometric.__version__}, gragr-explain {__version__}"
     )
     lines = [f"# {title}", "", *(line for text in paragraphs for line in (text, ""))]
-    lines += [_markdown(table), "", f"Made by `{command}` ({machine}).", ""]
+    lines += [_markdown(table), "", " ".join([f"Made by `{command}` ({machine}).", *NOTES]), ""]
     path = REPORTS / f"{name}.md"
     with atomic(path) as (page,):
         page.write_text("\n".join(lines))

@@ -234,7 +234,7 @@ def verdict(table: pd.DataFrame, cells: pd.DataFrame, mlp: pd.DataFrame) -> list
     control = gains(table, CONTROL)
     better = _better_of_two(table, mlp)
     lines.append(
-        f"**Where the gain comes from.** The conflict pathway opened in {len(opened)} cells "
+        f"**Where the gain comes from.** The conflict pathway opened in most runs of {len(opened)} cells "
         f"({', '.join(sorted(set(opened.index.get_level_values(0))))}), where GraGR++ is {opened.mean():+.2f} points "
         f"from plain training; in the {len(shut)} others it is {shut.mean():+.2f} (Wilcoxon p = "
         f"{stats.wilcoxon(shut).pvalue:.2g}). With an open pathway a layer sees a node's own features alone. To "
@@ -262,7 +262,7 @@ def verdict(table: pd.DataFrame, cells: pd.DataFrame, mlp: pd.DataFrame) -> list
         + f"; of the gradients as GraGR passes them on, corrected, {after:.2f}. Why it "
         "stays: the correction changes the gradients that the parameters get, but the field of the next epoch comes "
         "from the labels and outputs anew, and no term of the loss asks it to agree. Tried: a term that does, the "
-        "conflict loss; with a weight of 10 it more than halves the energy and costs up to five points of accuracy "
+        "conflict loss; with a weight of 10 it more than halves the energy and costs several points of accuracy "
         "([ablation.md](ablation.md)), so that it is not the default."
     )
     return lines

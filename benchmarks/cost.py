@@ -30,14 +30,15 @@ VARIANTS: dict[str, tuple[type[GraGR], dict[str, Any], float]] = {
     CLOSED: (GraGRPlusPlus, {"seeds": 1, "schedule_min_epochs": 10**6}, 1.05),
 }
 WHY = (
-    "Where a goal is missed, and why. An epoch on a web graph of some 200 nodes takes 3 to 8 ms, nearly all of it the "
-    "calling of operations: there each operation that is added counts, whatever its size, while on Cora and CiteSeer "
-    "the products weigh more. Attention with γ per node needs one more forward and backward pass for the validation "
-    "hypergradient, so that 2 is its limit, not its margin. GraGR++ trains four seeds for its first epochs in one "
-    "batched pass and, where the pathway opens (the web graphs), doubles the products of each layer. Tried: the "
-    "correction in the same backward pass instead of a second one (from 2 to 1.1), neighbours sorted once per graph, "
-    "the conflict of eq. 13 measured on the first gradients only, seeds batched with `torch.func` instead of one after "
-    "another. Left: fewer, larger operations by `torch.compile`, which costs more to build than such a training takes."
+    "Where a goal is missed, and why. An epoch on a web graph of some 200 nodes takes a few milliseconds, nearly all "
+    "of it the calling of operations: there each operation that is added counts, whatever its size, while on Cora and "
+    "CiteSeer the products weigh more. Attention with γ per node needs one more forward and backward pass for the "
+    "validation hypergradient, so that 2 is its limit, not its margin. GraGR++ trains four seeds for its first epochs "
+    "in one batched pass and, where the pathway opens (the web graphs), doubles the products of each layer. Tried: "
+    "the correction in the same backward pass instead of a second one (from 2 to 1.1), neighbours sorted once per "
+    "graph, the conflict of eq. 13 measured on the first gradients only, seeds batched with `torch.func` instead of "
+    "one after another. Left: fewer, larger operations by `torch.compile`, which costs more to build than such a "
+    "training takes."
 )
 PAPER = {  # Table 7, epoch times relative to the plain model, from its seconds
     ("GCN", "Cora"): (7.28, 1.02),

@@ -1,4 +1,4 @@
-"""The paper's figures 2, 5, 6, 7 and 8 from trainings of our own: what conflict looks like on a graph.
+"""The paper's figures 2, 3, 5, 6, 7 and 8 from trainings of our own: what conflict looks like on a graph.
 
 One GCN on one graph, trained by GraGR++ with the gate open from the start, so that there is something to see.
 """
@@ -164,7 +164,7 @@ def main() -> None:
     ]
     write_page(
         "pictures",
-        f"What conflict looks like: GCN on {options.dataset} (figures 2, 5, 6, 7, 8)",
+        f"What conflict looks like: GCN on {options.dataset} (figures 2, 3, 5, 6, 7, 8)",
         [
             "The self field of one training: the gradients of all nodes, against the true label on training nodes and "
             "the predicted one elsewhere, as a mean over the epochs. Nodes in conflict are those of eq. 1. A picture "

@@ -48,7 +48,7 @@ TITLES = {
 }
 CELL = ["dataset", "backbone"]
 WHY = (
-    "Why ours is not the most stable: it searches for a set of edges instead of weighing each by itself, and a set "
+    "Why ours is not more stable: it searches for a set of edges instead of weighing each by itself, and a set "
     "changes when one edge does. `GradientContextExplainer(search_edges=0)` takes the gradients as they are and is "
     "as stable as *EdgeGradient*, with the fidelity of that. What helped, chosen on validation instances: to prefer "
     "the edge that the gradients promise most unless a trial is better by more than 0.02 (GCN on Texas: noise 0.976 "
