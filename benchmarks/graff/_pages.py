@@ -24,7 +24,7 @@ from benchmarks.graff._models import (
     SETTINGS,
     WIDTH,
 )
-from benchmarks.graff._runs import EPOCHS, LR, PATIENCE, TUNING_SEEDS
+from benchmarks.graff._runs import EPOCHS, FINALISTS, LR, PATIENCE, TUNING_SEEDS
 from benchmarks.graff._timing import CACHED, DEPTHS, TIMED, ratios
 
 matplotlib.use("Agg")
@@ -84,7 +84,7 @@ TRIED = (
     "and 0.9, before with 79.5, 84.4 and 97.0. In the run before, with two layers and twelve settings each for the "
     "peers and nine for GRAFF, the variant of GRAFF that validates best was within a standard error of the peer that "
     "tests best on 10 of 11 levels; with these, on 7.",
-    "**Non-linearities near heat flow, last.** GRAFF was behind a GCNII of three layers at 0.5, 0.6 and 0.9. On six "
+    "**Non-linearities near heat flow.** GRAFF was behind a GCNII of three layers at 0.5, 0.6 and 0.9. On six "
     "other splits (seeds 10 to 15), by validation accuracy alone, of sum with features dropped and weight decay 0.05:",
     "| validation accuracy at homophily | 0.5 | 0.6 | 0.9 |\n"
     "| --- | --- | --- | --- |\n"
@@ -101,6 +101,14 @@ TRIED = (
     "steps, self-loops beside ReLUs, β of 1.5 or 2, τ of 0.5 or 0.7, a share of 0.5 or 0.7, three and four steps, tanh "
     "and ELU, and other dropout of features or representations were no better at both 0.5 and 0.6. Both ReLUs with "
     "`heat=0.98` became settings of GRAFF, which now has as many as GCNII and FAGCN.",
+    "**More splits to choose by, last.** Chosen by three splits alone, the variant of GRAFF that validates best was "
+    "within a standard error of the best peer on 8 of 11 levels: 0.4 behind GCNII at 0.6 and 0.5 at 0.9, and at 1 it "
+    "made two mistakes on 7,500 test nodes, and GCN none. Settings that are a few tenths apart on three splits are "
+    "told apart by chance, the more so where there are more of them. So the best few of every model are now compared "
+    "on all splits. That was decided, and written, knowing those test accuracies but none of the new ones; it is the "
+    "same for all models, and nothing was changed after it. At homophily 1 many settings of GRAFF validate with 100 % "
+    "on all splits; of them validation takes that of the smallest loss, which is zero in double precision, too, and "
+    "still makes those two mistakes, where most of the others make none.",
 )
 """What was tried, in numbers of runs that the page does not hold."""
 COLOURS = {"sum": "tab:purple", "prod": "tab:blue", "neg-prod": "tab:red", "diagonally-dominant": "tab:green"}
@@ -260,9 +268,10 @@ def _method() -> str:
     counts = {model: len(DECAYS[model]) * len(SETTINGS[model]) for model in SETTINGS}
     graff = next(iter(GRAFFS))
     return (
-        f"Every model, and every variant of GRAFF, is tuned by the mean validation accuracy of {TUNING_SEEDS} splits "
-        f"or seeds, and where that is the same by the validation loss. Peers have {counts[PEERS[0]]} settings, GCNII "
-        f"and FAGCN {counts['FAGCN']}: weight decay, options of their own, and features dropped or not ({settings}). "
+        f"Every model, and every variant of GRAFF, is tuned by the mean validation accuracy, and where that is the "
+        f"same by the validation loss: all settings on {TUNING_SEEDS} splits or seeds, the {FINALISTS} best of them on "
+        f"all. Peers have {counts[PEERS[0]]} settings, GCNII and FAGCN {counts['FAGCN']}: weight decay, options of "
+        f"their own, and features dropped or not ({settings}). "
         f"Each GRAFF has {counts[graff]}: weight decay {_or(DECAYS[graff])}, and two or three steps that are linear, "
         "have a ReLU, or are nearly those of heat flow with features dropped, linear or with a ReLU and one after the "
         "encoder (for neg-prod, which does not attract: linear with features dropped, or that with both ReLUs). Linear "
