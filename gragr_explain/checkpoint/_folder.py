@@ -62,6 +62,17 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
     Raises:
         UnsupportedModelError: If the model is none that :func:`build_model` makes.
         OutputError: If the folder cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch_geometric.data import Data
+        >>> data = Data(x=torch.eye(4), edge_index=torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+        >>> data.y, data.train_mask = torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.bool)
+        >>> trained = GraGR(build_model("GCN", 4, 2)).fit(data, epochs=2, progress=False)
+        >>> folder = tempfile.mkdtemp()
+        >>> save_checkpoint(trained, folder, dataset="mine.pt")
+        >>> load_checkpoint(folder).trained.history.num_steps
+        2
     """
     check_type("trained", trained, GraGR)
     check_number("split", split, whole=True)
@@ -102,6 +113,11 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         CheckpointError: If the folder is missing, not complete, damaged, foreign, or written by a newer version.
         HistoryError: If the history in it is.
+
+    Example:
+        >>> load_checkpoint("nothing here")
+        Traceback (most recent call last):
+        gragr_explain.errors.CheckpointError: ...
     """
     folder = as_path(folder)
     manifest = _read_manifest(folder)

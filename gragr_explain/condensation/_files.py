@@ -28,6 +28,16 @@ def save_condensed(condensed: Data, folder: str | os.PathLike[str]) -> None:
         InvalidTypeError: If it is no graph.
         InvalidGraphError: If it is a graph that was not condensed, and has no record.
         OutputError: If the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from gragr_explain.condensation import condense
+        >>> from gragr_explain.datasets import load_dataset
+        >>> condensed = condense(load_dataset("digits").data, 0.02, epochs=1, progress=False)
+        >>> folder = tempfile.mkdtemp()
+        >>> save_condensed(condensed, folder)
+        >>> load_condensed(folder).x.shape == condensed.x.shape
+        True
     """
     check_data(condensed)
     record = condensed.get("record")

@@ -129,6 +129,21 @@ def edit_sequence(
 
     Raises:
         GragrError: As :func:`edit`, before anything is changed.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> from torch_geometric.nn import GCN
+        >>> data = Data(x=torch.eye(6), edge_index=torch.tensor([[0, 1, 2, 3, 4, 5], [1, 0, 3, 2, 5, 4]]))
+        >>> data.y, data.train_mask = torch.tensor([0, 0, 1, 1, 2, 2]), torch.ones(6, dtype=torch.bool)
+        >>> model = GCN(6, 8, num_layers=2, out_channels=3).eval()
+        >>> before = model(data.x, data.edge_index).argmax(-1)
+        >>> edits = edit_sequence(model, data, [0, 4], (before[[0, 4]] + 1) % 3, num_subsets=2)
+        >>> [each.success for each in edits]
+        [True, True]
+        >>> for each in reversed(edits):
+        ...     each.undo()
+        >>> torch.equal(model(data.x, data.edge_index).argmax(-1), before)
+        True
     """
     settings = _Settings(method, num_subsets, steps, max_steps)
     done: list[Edit] = []
@@ -166,6 +181,17 @@ def edit_independently(
 
     Raises:
         GragrError: As :func:`edit`.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> from torch_geometric.nn import GCN
+        >>> data = Data(x=torch.eye(6), edge_index=torch.tensor([[0, 1, 2, 3, 4, 5], [1, 0, 3, 2, 5, 4]]))
+        >>> data.y, data.train_mask = torch.tensor([0, 0, 1, 1, 2, 2]), torch.ones(6, dtype=torch.bool)
+        >>> model = GCN(6, 8, num_layers=2, out_channels=3).eval()
+        >>> before = model(data.x, data.edge_index).argmax(-1)
+        >>> edits = edit_independently(model, data, [0, 4], (before[[0, 4]] + 1) % 3, num_subsets=2)
+        >>> [each.success for each in edits], torch.equal(model(data.x, data.edge_index).argmax(-1), before)
+        ([True, True], True)
     """
     settings = _Settings(method, num_subsets, steps, max_steps)
     done = []

@@ -115,6 +115,18 @@ def render_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = None
     Raises:
         InvalidTypeError: If the names are no sequence.
         InvalidArgumentError: If there are not as many names as classes.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import edit
+        >>> _ = torch.manual_seed(0)
+        >>> data = Data(x=torch.eye(6), edge_index=torch.tensor([[0, 1, 2, 3, 4, 5], [1, 0, 3, 2, 5, 4]]))
+        >>> model = GCN(6, 8, num_layers=2, out_channels=3).eval()
+        >>> wrong = int(model(data.x, data.edge_index)[4].argmax())
+        >>> done = edit(model, data, 4, (wrong + 1) % 3, method="gd")
+        >>> render_edit(done, data, ["cat", "dog", "<owl>"], title="Node 4").count("&lt;owl&gt;") > 0
+        True
     """
     summary = summarise_edit(edit, data, class_names)
     environment = Environment(autoescape=True, undefined=StrictUndefined)

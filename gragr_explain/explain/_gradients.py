@@ -40,6 +40,13 @@ def input_gradients(
 
     Raises:
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> x, edge_index = torch.rand(3, 2), torch.tensor([[0, 1], [1, 2]])
+        >>> edges, features = input_gradients(GCN(2, 8, num_layers=2), lambda out: out[2].sum(), x, edge_index)
+        >>> edges.shape, features.shape
+        (torch.Size([2]), torch.Size([3, 2]))
     """
     edges, features = gradients_at_ones(model, objective, x, edge_index, kwargs)
     return edges, features.made()

@@ -177,7 +177,12 @@ def graph_digest(x: Tensor, edge_index: Tensor) -> str:
 
 
 def find_history(model: nn.Module) -> GradientHistory | None:
-    """The history that was recorded on a model, or on a model that it wraps; ``None`` where nothing was."""
+    """The history that was recorded on a model, or on a model that it wraps; ``None`` where nothing was.
+
+    Example:
+        >>> find_history(nn.Linear(2, 1)) is None
+        True
+    """
     check_type("model", model, nn.Module)
     for module in model.modules():
         history = getattr(module, ATTRIBUTE, None)

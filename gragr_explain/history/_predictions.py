@@ -112,6 +112,11 @@ def self_labels(log_probs: Tensor, y: Tensor | None, train_mask: Tensor | None) 
 
     Returns:
         Class labels of shape ``[num_outputs]``.
+
+    Example:
+        >>> log_probs = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]]).log()
+        >>> self_labels(log_probs, torch.tensor([1, 1, -1]), torch.tensor([True, False, True]))
+        tensor([1, 0, 0])
     """
     predicted = log_probs.argmax(-1)
     if y is None or y.is_floating_point():

@@ -53,6 +53,12 @@ def message_edges(model: nn.Module, edge_index: Tensor) -> Tensor:
     Returns:
         Senders and receivers of shape ``[2, num_edges]``: the ``edge_index`` as it is, or turned round where the
         layers' flow is ``"target_to_source"``.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> message_edges(GCN(2, 4, 1, flow="target_to_source"), torch.tensor([[0], [1]]))
+        tensor([[1],
+                [0]])
     """
     return along_flow(edge_index, message_flow(model))
 

@@ -96,6 +96,16 @@ def frequency_history(model: nn.Module, data: Data) -> dict[int, FrequencyProfil
 
     Raises:
         HistoryError: If no training was recorded on the model, or the weights in the history are another model's.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import GraGR
+        >>> data = Data(x=torch.eye(4), edge_index=torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+        >>> data.y, data.train_mask = torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.bool)
+        >>> trained = GraGR(GCN(4, 8, 2, 2)).fit(data, epochs=4, progress=False)
+        >>> list(frequency_history(trained, data))
+        [0, 1, 2, 3, 4]
     """
     graph, largest = _spectrum(model, data)
     return {step: _profile(model, data, weights, graph, largest) for step, weights in recorded_weights(model)}

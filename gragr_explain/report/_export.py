@@ -94,6 +94,26 @@ def export(
         InvalidGraphError: A graph cannot be used, or the graphs are not those that were explained.
         InvalidIndexError: A card is asked for what was not explained, or an influence is of a node that the graph does
             not have.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch_geometric.data import Data
+        >>> from torch_geometric.explain import Explainer
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import GradientContextExplainer, explain_many
+        >>> data = Data(x=torch.rand(4, 3), edge_index=torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]))
+        >>> explainer = Explainer(
+        ...     model=GCN(3, 8, num_layers=2, out_channels=2),
+        ...     algorithm=GradientContextExplainer(),
+        ...     explanation_type="model",
+        ...     node_mask_type="attributes",
+        ...     edge_mask_type="object",
+        ...     model_config=dict(mode="multiclass_classification", task_level="node", return_type="raw"),
+        ... )
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> paths = export(explanations, tempfile.mkdtemp(), data=data)
+        >>> [path.name for path in paths.values()]
+        ['explanations.parquet', 'explanations.jsonl', 'report.html']
     """
     check_type("explanations", explanations, Explanations)
     check_type("formats", formats, Collection)

@@ -49,6 +49,25 @@ def to_frame(explanations: Explanations) -> pd.DataFrame:
           strongest connections, missing where it was not measured;
         - ``reliability_doubts``: what speaks against relying on the prediction;
         - ``rationale``, ``rationale_writer``, ``rationale_replaced``, ``rationale_problems``.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from torch_geometric.explain import Explainer
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import GradientContextExplainer, explain_many
+        >>> data = Data(x=torch.rand(4, 3), edge_index=torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]))
+        >>> explainer = Explainer(
+        ...     model=GCN(3, 8, num_layers=2, out_channels=2),
+        ...     algorithm=GradientContextExplainer(),
+        ...     explanation_type="model",
+        ...     node_mask_type="attributes",
+        ...     edge_mask_type="object",
+        ...     model_config=dict(mode="multiclass_classification", task_level="node", return_type="raw"),
+        ... )
+        >>> frame = to_frame(explain_many(explainer, data, [3, 0], progress=False))
+        >>> frame["node"].tolist(), frame["psi_source"].tolist()
+        ([3, 0], ['post hoc', 'post hoc'])
     """
     frame = numbers(explanations)
     names = explanations.feature_names

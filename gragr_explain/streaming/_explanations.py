@@ -39,6 +39,26 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
 
     Raises:
         ExportError: If the export is not complete, is damaged, or was made of another model, graph or settings.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch_geometric.data import Data
+        >>> from torch_geometric.explain import Explainer
+        >>> from torch_geometric.nn import GCN
+        >>> from gragr_explain import GradientContextExplainer
+        >>> data = Data(x=torch.rand(4, 3), edge_index=torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]))
+        >>> explainer = Explainer(
+        ...     model=GCN(3, 8, num_layers=2, out_channels=2),
+        ...     algorithm=GradientContextExplainer(),
+        ...     explanation_type="model",
+        ...     node_mask_type="attributes",
+        ...     edge_mask_type="object",
+        ...     model_config=dict(mode="multiclass_classification", task_level="node", return_type="raw"),
+        ... )
+        >>> from gragr_explain import stream_export
+        >>> written = stream_export(explainer, data, tempfile.mkdtemp(), progress=False)
+        >>> read_explanations(written, explainer, data).index
+        tensor([0, 1, 2, 3])
     """
     export.check_complete()
     for name, value in fingerprint(explainer, data).items():

@@ -157,6 +157,12 @@ def relative_conflict(field: Tensor, graph: GraphOperator) -> float:
 
     Returns:
         The ratio; NaN where no edge links two nodes with a gradient, or no two nodes oppose each other.
+
+    Example:
+        >>> field = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> opposed = GraphOperator(torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]), 4)
+        >>> relative_conflict(field, opposed) > 1  # every edge links two that oppose each other
+        True
     """
     norm = torch.linalg.vector_norm(field, dim=-1)
     known = (norm > 0).nonzero().view(-1)
