@@ -176,11 +176,11 @@ class PassingOn(Own):
     ("model", "expected"),
     [
         (GCN(3, 2, 1), ["edge_weight"]),
-        (GAT(3, 2, 1), ["edge_attr"]),
+        (GAT(3, 2, 1, edge_dim=2), ["edge_attr"]),
         (GIN(3, 2, 1), []),
         (Own(GCN(3, 2, 1)), ["edge_attr"]),
         (PassingOn(GCN(3, 2, 1)), ["edge_weight"]),
-        (PassingOn(PassingOn(GAT(3, 2, 1))), ["edge_attr"]),
+        (PassingOn(PassingOn(GAT(3, 2, 1, edge_dim=2))), ["edge_attr"]),
     ],
     ids=["GCN", "GAT", "GIN", "own forward", "wrapper", "wrapper of a wrapper"],
 )
