@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.history import ATTRIBUTE, GradientHistory
+from gragr_explain.seeds import seeded
 from gragr_explain.training import GraGR
 
 
@@ -55,11 +55,7 @@ class Retraining:
         trainer = self._copy()
         if not (trainer.switches.seeds > 1 or trainer.switches.meta or trainer.switches.pathway):
             data.val_mask = None  # nobody asks how it validates
-        devices = [data.x.device] if data.x.is_cuda else []
-        with torch.random.fork_rng(devices=devices):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
-            for device in devices:
-                torch.cuda.default_generators[device.index].manual_seed(seed)
+        with seeded(seed, data.x.device):
             trainer.fit(data, self.epochs, lr=self.lr, weight_decay=self.weight_decay, record=record, progress=False)
         return trainer, data
 

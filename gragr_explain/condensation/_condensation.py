@@ -15,6 +15,7 @@ from gragr_explain.condensation._structure import LearnedAdjacency, propagate_de
 from gragr_explain.condensation._target import Target
 from gragr_explain.errors import TrainingError
 from gragr_explain.field import task_conflict_energy
+from gragr_explain.seeds import seeded
 from gragr_explain.training import project_tasks
 
 STRUCTURE_EPOCHS, CYCLE = 10, 50
@@ -77,9 +78,7 @@ class Condensation:
         self.curves: dict[str, list[float]] = {name: [] for name in _CURVES}
         self.structure: LearnedAdjacency | None = None
         if structure:
-            with torch.random.fork_rng(devices=[]):
-                drawn = int(torch.randint(1 << 62, (), generator=generator, device="cpu"))
-                torch.default_generator.manual_seed(drawn)  # torch.manual_seed would seed every GPU as well
+            with seeded(int(torch.randint(1 << 62, (), generator=generator, device="cpu"))):
                 self.structure = LearnedAdjacency(x.size(1)).to(x)
         self.graph = class_graph(sizes.to(x.device), x.dtype)
         self._damping = damping_matrix(self.graph, settings.damping, x.dtype)

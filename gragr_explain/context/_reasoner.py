@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gragr_explain.arguments import check_number
 from gragr_explain.context._psi import FEATURES
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
+from gragr_explain.seeds import seeded
 
 _MOST_NODES = 10_000
 
@@ -56,8 +57,7 @@ class Reasoner(nn.Module):
             check_number(name, size, whole=True, least=1)
         check_number("num_classes", num_classes, whole=True, least=0)
         check_number("seed", seed, whole=True, least=0)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
+        with seeded(seed):
             self.first = nn.Linear(len(FEATURES), width)
             self.second = nn.Linear(width, embedding_channels)
             self.decoder = nn.Linear(embedding_channels, hidden_channels)

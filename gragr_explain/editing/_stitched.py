@@ -16,6 +16,7 @@ from gragr_explain.history import are_probabilities, class_log_probs
 from gragr_explain.inputs import check_data, trial_output
 from gragr_explain.labels import training_nodes
 from gragr_explain.modes import evaluating
+from gragr_explain.seeds import seeded
 
 
 class StitchedMLP(nn.Module):
@@ -67,8 +68,7 @@ class StitchedMLP(nn.Module):
                 "that returns probabilities: let it return what it takes the softmax of"
             )
         self.model = copy.deepcopy(model).requires_grad_(False)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would seed every GPU as well
+        with seeded(int(seed)):
             first, last = nn.Linear(data.x.size(-1), hidden_channels), nn.Linear(hidden_channels, output.size(1))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -140,7 +140,7 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
         for handle in handles:
             handle.remove()
     check_output(output)
-    if any(not hidden.requires_grad for hidden in outputs):
+    if not all(isinstance(hidden, Tensor) and hidden.requires_grad for hidden in outputs):
         check_not_recomputed(output)
     if not outputs:
         raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")

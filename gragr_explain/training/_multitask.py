@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.inputs import check_one_kind
+from gragr_explain.seeds import seeded
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
 from gragr_explain.training._task_balancing import Average, Balancer
@@ -151,9 +152,7 @@ def train_multitask(
     check_encoder(model, train[0])
     if val is not None and bool((torch.stack(val_labels) < 0).all()):
         raise InvalidGraphError("expected a label for at least one task of the validation graphs, got none")
-    device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, next(model.parameters()).device):
         batches = collate(train, labels, torch.randperm(len(train)).tolist(), batch_size, model)
         val_batches = collate(val or (), val_labels, range(len(val or ())), max(batch_size, 256), model)
         loop = TaskLoop(model, batches, val_batches, lr, weight_decay)
