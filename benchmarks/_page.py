@@ -20,8 +20,8 @@ from gragr_explain.files import atomic
 
 matplotlib.use("Agg")
 REPORTS = Path(__file__).parent.parent / "reports"
-NOTES: list[str] = []
-"""What readers should know of how the results of this process came about; said below the table of its page."""
+VERSIONS: dict[str, set[str]] = {}
+"""The versions of the package that made the results this process has read, by benchmark; a page tells of several."""
 
 
 def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataFrame) -> Path:
@@ -39,7 +39,12 @@ def write_page(name: str, title: str, paragraphs: Sequence[str], table: pd.DataF
         f"torch {torch.__version__}, torch-geometric {torch_geometric.__version__}, gragr-explain {__version__}"
     )
     lines = [f"# {title}", "", *(line for text in paragraphs for line in (text, ""))]
-    lines += [_markdown(table), "", " ".join([f"Made by `{command}` ({machine}).", *NOTES]), ""]
+    mixed = [
+        f" Runs of {len(versions)} versions of the package are among those of `{benchmark}`."
+        for benchmark, versions in VERSIONS.items()
+        if len(versions) > 1
+    ]
+    lines += [_markdown(table), "", f"Made by `{command}` ({machine}).{''.join(mixed)}", ""]
     path = REPORTS / f"{name}.md"
     with atomic(path) as (page,):
         page.write_text("\n".join(lines))

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 import gragr_explain
-from benchmarks._page import NOTES
+from benchmarks._page import VERSIONS
 from gragr_explain.files import atomic, check_writable
 
 Job = dict[str, Any]
@@ -59,9 +59,9 @@ def run_all(name: str, jobs: Sequence[Job], measure: Callable[[Job], dict[str, A
         finally:
             _write(saved, file)
     versions = {found["code"] for key, found in saved.items() if key in set(keys)}
+    VERSIONS.setdefault(name, set()).update(versions)
     if len(versions) > 1:
         print(f"{name}: results of {len(versions)} versions of the code; remove {file} to make them anew")
-        NOTES.append(f"Runs of {len(versions)} versions of the package are among those of `{name}`.")
     table = pd.DataFrame([{**job, **saved[key]} for job, key in zip(jobs, keys, strict=True)])
     with atomic(file.with_suffix(".parquet")) as (part,):
         table.to_parquet(part)
