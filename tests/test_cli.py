@@ -95,6 +95,11 @@ def test_explain_searches_as_it_is_told(place, answers):
     assert answers(*command, "--search-edges", 10, "--no-refine") == answers(*command)
     assert answers(*command, "--search-edges", 1) != answers(*command)
     assert "node 17" in answers(*command, "--refine")
+    assert "node 17" in answers(*command, "--search-edges", 2, "--best-set")
+
+
+def test_a_best_set_that_is_not_to_be_refined_is_refused(place, fails):
+    assert "expected refine to be True or None" in fails("explain", place / "out", "17", "--best-set", "--no-refine")
 
 
 def test_export_writes_all_formats(place, answers):
@@ -148,6 +153,7 @@ def test_an_export_of_something_else_is_replaced_only_on_demand(place, answers, 
     assert "another run, which differs in: nodes" in fails(*command, "--nodes", "0-5")
     assert "differs in: search edges" in fails(*command, "--nodes", "0-4", "--search-edges", 0)
     assert "differs in: refine" in fails(*command, "--nodes", "0-4", "--refine")
+    assert "differs in: ranked" in fails(*command, "--nodes", "0-4", "--best-set")
     assert (tmp_path / "explanations" / "part-00000.parquet").read_bytes() == before
     answers(*command, "--nodes", "0-5", "--overwrite")
     assert len(pd.read_parquet(tmp_path / "explanations")) == 6

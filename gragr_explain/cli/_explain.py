@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gragr_explain.cli._nodes import parse_nodes
-from gragr_explain.cli._options import LanguageModel, Refine, SearchEdges, Trained
+from gragr_explain.cli._options import LanguageModel, Ranked, Refine, SearchEdges, Trained
 from gragr_explain.cli._terminal import print_explanation, show_progress
 
 
@@ -21,6 +21,7 @@ def explain(
     llm: LanguageModel = None,
     search_edges: SearchEdges = 10,
     refine: Refine = None,
+    ranked: Ranked = True,
 ) -> None:
     """Explain the predictions of a few nodes, in the terminal.
 
@@ -33,6 +34,7 @@ def explain(
         gragr-explain explain out 17
         gragr-explain explain out 17 42 100-103 --top 3
         gragr-explain explain out 17 --refine
+        gragr-explain explain out 17 --search-edges 5 --best-set
         gragr-explain explain out 17 --llm path/to/a/language-model
     """
     from gragr_explain.checkpoint import load_checkpoint
@@ -43,7 +45,7 @@ def explain(
     checkpoint = load_checkpoint(folder)
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
-    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), Search(search_edges, refine))
+    explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), Search(search_edges, refine, ranked))
     explanations = explain_many(
         explainer, dataset.data, index, top_edges=top, top_features=top, progress=show_progress()
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gragr_explain.cli._nodes import parse_nodes
-from gragr_explain.cli._options import LanguageModel, Refine, SearchEdges, Trained
+from gragr_explain.cli._options import LanguageModel, Ranked, Refine, SearchEdges, Trained
 from gragr_explain.cli._terminal import console, show_progress
 
 
@@ -42,6 +42,7 @@ def export(
     llm: LanguageModel = None,
     search_edges: SearchEdges = 10,
     refine: Refine = None,
+    ranked: Ranked = True,
     shard_size: Annotated[int, typer.Option(min=1, help="How many nodes a Parquet shard holds.")] = 4096,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     workers: Annotated[
@@ -88,7 +89,7 @@ def export(
     dataset = load_dataset(checkpoint.dataset, split=checkpoint.split)
     index = None if nodes is None else parse_nodes(nodes, dataset.data.x.size(0))
     place = folder / "report" if out is None else out
-    search = Search(search_edges, refine)
+    search = Search(search_edges, refine, ranked)
     explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), search)
     task = explainer, dataset.data, place, index
     options: dict[str, Any] = {"shard_size": shard_size, "overwrite": overwrite, "progress": show_progress()}

@@ -43,6 +43,15 @@ Refine: TypeAlias = Annotated[
     ),
 ]
 
+Ranked: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--ranked/--best-set",
+        help="Whether the first few of the edges found are to explain well, too, or only all of --search-edges "
+        "together, which takes longer.",
+    ),
+]
+
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there already.")]
 
 

@@ -35,15 +35,17 @@ def make_writer(llm: str | None) -> Writer:
 
 
 class Search(NamedTuple):
-    """How supporting edges are searched for, as ``--search-edges`` and ``--refine`` say.
+    """How supporting edges are searched for, as ``--search-edges``, ``--refine`` and ``--best-set`` say.
 
     Attributes:
         edges: How many.
         refine: Whether what is found is refined.
+        ranked: Whether the first few of the edges are to explain well, too, not all together alone.
     """
 
     edges: int = 10
     refine: bool | None = None
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def make_explainer(
             feature_names=dataset.feature_names,
             search_edges=search.edges,
             refine=search.refine,
+            ranked=search.ranked,
         ),
         explanation_type="model",
         node_mask_type="attributes",

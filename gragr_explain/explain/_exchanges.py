@@ -38,7 +38,9 @@ def improve_sets(
     """
     found, edges = place.clone(), torch.arange(place.numel(), device=place.device)
     for _ in range(_ROUNDS):
-        chosen, going = _exchanged(trials, place > 0, candidates, classes)
+        chosen, _ = exchanged(trials, place > 0, candidates, classes=classes)
+        going = torch.zeros(trials.num_parts, dtype=torch.bool, device=place.device)
+        going[trials.edge_part[chosen != (place > 0)]] = True
         if not bool(going.any()):
             break
         each = edges, factor, place, candidates, chosen
@@ -60,32 +62,53 @@ def _only(trials: Trials, parts: Tensor, *of_edges: Tensor) -> tuple[Any, ...]:
     return trials.only(parts.nonzero().view(-1)), *(each[inside] for each in of_edges)
 
 
-def _exchanged(trials: Trials, chosen: Tensor, candidates: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
-    """Sets after their best exchanges, a mask ``[num_edges]``, and which have changed, ``[num_parts]``."""
-    unit, worth = unit_of(trials, classes), fine_values(trials, chosen.unsqueeze(0), classes)[0]
-    changed = torch.zeros_like(worth, dtype=torch.bool)
+def exchanged(
+    trials: Trials, chosen: Tensor, candidates: Tensor, *, classes: bool, gain: float = GAIN, most: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Improve the set of edges of each part by exchanges of one edge, until none helps, 16 times at most.
+
+    Args:
+        trials: The predictions.
+        chosen: The sets, a mask ``[num_edges]``.
+        candidates: Which edges may be in them, a mask ``[num_edges]``.
+        classes: Whether scores are log-odds.
+        gain: By how much an exchange must raise what a set is worth, in units of what worths are measured in.
+        most: Up to which size an edge may be added to a set, or one removed from it, as well; by default, sizes stay.
+
+    Returns:
+        The sets, a mask ``[num_edges]``, and what they are worth, ``[num_parts]``.
+    """
+    found, edges = chosen.clone(), torch.arange(chosen.numel(), device=chosen.device)
+    worths = fine_values(trials, chosen.unsqueeze(0), classes)[0]
+    unit, worth, parts = unit_of(trials, classes), worths.clone(), torch.arange(trials.num_parts, device=chosen.device)
     for _ in range(_EXCHANGES):
-        gone, come = _pairs(trials, chosen, candidates & ~chosen)
+        gone, come = _steps(trials, chosen, candidates & ~chosen, most)
         tried = _without_and_with(trials, chosen, gone, come, classes)
-        most = torch.cat([tried, worth.unsqueeze(0)]).max(0).values
-        improved = most > worth + GAIN * unit
+        top = torch.cat([tried, worth.unsqueeze(0)]).max(0).values
+        improved = top > worth + gain * unit
         if not bool(improved.any()):
             break
-        changed |= improved
-        row = (tried >= most - SAME * unit).long().argmax(0)
-        parts = improved.nonzero().view(-1)
-        chosen = chosen.clone()
-        chosen[gone[row[parts], parts]], chosen[come[row[parts], parts]] = False, True
-        worth = torch.where(improved, most, worth)
-    return chosen, changed
+        row = (tried >= top - SAME * unit).long().argmax(0, keepdim=True)
+        leaving, joining = (each.gather(0, row)[0].where(improved, -1)[trials.edge_part] for each in (gone, come))
+        own = torch.arange(chosen.numel(), device=chosen.device)
+        chosen = chosen & (own != leaving) | (own == joining)
+        found[edges], worths[parts[improved]] = chosen, top[improved]
+        trials, edges, chosen, candidates = _only(trials, improved, edges, chosen, candidates)
+        unit, worth, parts = unit[improved], top[improved], parts[improved]
+    return found, worths
 
 
-def _pairs(trials: Trials, chosen: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """All pairs of a chosen and another edge of each part, both ``[num_pairs, num_parts]``; -1 beyond a part's."""
+def _steps(trials: Trials, chosen: Tensor, others: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
+    """Which edge leaves the set of each part and which one joins it, -1 for none, both ``[num_steps, num_parts]``."""
     gone, come = (by_part(each, trials.edge_part, trials.num_parts) for each in (chosen, others))
-    pairs = [gone.unsqueeze(2).expand(-1, -1, come.size(1)), come.unsqueeze(1).expand(-1, gone.size(1), -1)]
-    both = (pairs[0] >= 0) & (pairs[1] >= 0)
-    gone, come = (each.where(both, -1).flatten(1).T for each in pairs)
+    size = (gone >= 0).sum(1).view(-1, 1, 1)
+    if most is not None:
+        gone, come = (torch.cat([each, each.new_full((len(each), 1), -1)], 1) for each in (gone, come))
+    gone, come = gone.unsqueeze(2).expand(-1, -1, come.size(1)), come.unsqueeze(1).expand(-1, gone.size(1), -1)
+    allowed = (gone >= 0) & (come >= 0)
+    if most is not None:
+        allowed |= (gone >= 0) | (size < most)
+    gone, come = (each.where(allowed, -1).flatten(1).T for each in (gone, come))
     return gone, come
 
 

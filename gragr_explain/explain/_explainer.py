@@ -151,6 +151,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
             those of a node's computation graph, or of the whole graph of links. That is seldom with GCN and GAT on
             citation graphs, sometimes with GIN, mostly where motifs were learned. By default nothing is refined for
             models of which no copies can be explained in one pass.
+        ranked: Whether the first few of the edges found are to explain well, too, as one ranking does for all numbers
+            of edges. ``False`` is for where the number is known: the set of at most ``search_edges`` edges that
+            explains best together, which is refined from the ranking, everywhere (``reports/known_size.md``).
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
@@ -163,10 +166,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
         node_names: Names of the nodes, for rationales. A name that several nodes have gets the node's number.
 
     Raises:
-        InvalidTypeError: If ``history`` is no history, ``refine`` no bool, ``train_data`` no graph, names are no
-            sequence, or ``writer`` cannot be called.
+        InvalidTypeError: If ``history`` is no history, ``refine`` or ``ranked`` no bool, ``train_data`` no graph, names
+            are no sequence, or ``writer`` cannot be called.
         InvalidArgumentError: If two classes have one name, ``history_weight`` is outside ``[0, 1]``, ``search_edges``
-            below 0, or ``evidence`` or ``scope`` unknown.
+            below 0, ``evidence`` or ``scope`` unknown, or nothing is to be refined and not ranked either.
 
     Example:
         >>> from torch_geometric.explain import Explainer
@@ -192,6 +195,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         evidence: str = "supports",
         search_edges: int = 10,
         refine: bool | None = None,
+        ranked: bool = True,
         history_weight: float = 0.1,
         train_data: Data | None = None,
         scope: str = "ego",
@@ -207,6 +211,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidArgumentError(f"expected evidence 'supports' or 'uses', got {evidence!r}")
         check_number("search_edges", search_edges, whole=True, least=0)
         check_type("refine", refine, bool, optional=True)
+        check_type("ranked", ranked, bool)
+        if refine is False and not ranked:
+            raise InvalidArgumentError("expected refine to be True or None for a set that is not ranked, got False")
         check_number("history_weight", history_weight, within="[0, 1]")
         check_type("train_data", train_data, Data, optional=True)
         if writer is not None and not callable(writer):
@@ -220,6 +227,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
         self.evidence = evidence
         self.search_edges = search_edges
         self.refine = refine
+        self.ranked = ranked
         self.history_weight = history_weight
         self.train_data = train_data
         self.scope = scope
@@ -445,12 +453,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
             magnitude = usage(trials) if factor is None else usage(trials) * factor
             return use_mask(magnitude, message_edges(trials.model, trials.union.edge_index), trials.edge_part)
         classes = self.model_config.mode != ModelMode.regression
-        return search(trials, factor, classes=classes, length=self.search_edges, where=self._refined(trials))
+        where, length = self._refined(trials), self.search_edges
+        return search(trials, factor, classes=classes, length=length, where=where, ranked=self.ranked)
 
     def _refined(self, trials: UnionTrials) -> Where:
         """Which rankings are refined: by default none where a model takes no copies, which would take long."""
-        if self.refine is not None:
-            return Where.EVERYWHERE if self.refine else Where.NOWHERE
+        if self.refine or not self.ranked:
+            return Where.EVERYWHERE
+        if self.refine is False:
+            return Where.NOWHERE
         if not trials.copies:
             return Where.NOWHERE
         return Where.EVERYWHERE if self.model_config.task_level == ModelTaskLevel.graph else Where.FAILED

@@ -8,6 +8,7 @@ from enum import Enum, auto
 import torch
 from torch import Tensor
 
+from gragr_explain.explain._best_set import best_set
 from gragr_explain.explain._greedy import greedy_search
 from gragr_explain.explain._refine import refine
 from gragr_explain.explain._worth import Ranking, Trials
@@ -37,6 +38,7 @@ def search(
     classes: bool = True,
     length: int = 10,
     where: Where = Where.NOWHERE,
+    ranked: bool = True,
 ) -> Tensor:
     r"""Rank the edges that predictions need and that suffice for them.
 
@@ -56,6 +58,8 @@ def search(
         length: How many edges to choose for each prediction, at most.
         where: Which rankings to refine: none; those where the greedy search has failed, in parts of up to 64 edges; or
             those of all parts of up to 1,024 edges, of which fewer are tried in larger parts.
+        ranked: Whether the first few of the chosen edges are to explain well, too; otherwise rankings that are refined
+            become the best sets of at most ``length`` edges.
 
     Returns:
         A mask in ``[0, 1]``, ``[num_edges]``: the chosen edges in their order, from 1 in equal steps down to above 0.9;
@@ -76,9 +80,11 @@ def search(
         parts = (again & (room == edges_each)).nonzero().view(-1)
         edges = torch.isin(part, parts).nonzero().view(-1)
         shortlist = max(length + _FEWEST, min(_MESSAGES // edges_each, _MOST))
-        refined = refine(
-            trials.only(parts), factor[edges], found.place[edges], classes=classes, length=length, shortlist=shortlist
-        )
+        some, own, place = trials.only(parts), factor[edges], found.place[edges]
+        refined = refine(some, own, place, classes=classes, length=length, shortlist=shortlist)
+        if not ranked:
+            starts = place > 0, (refined.place > 0) & (refined.place <= refined.length[some.edge_part])
+            refined = best_set(some, own, starts, classes=classes, length=length, shortlist=shortlist)
         found = _with(found, edges, parts, refined)
     return found.mask(part, length)
 

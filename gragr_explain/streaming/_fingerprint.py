@@ -56,6 +56,7 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
         "evidence": algorithm.evidence,
         "search_edges": algorithm.search_edges,
         "refine": algorithm.refine,
+        "ranked": algorithm.ranked,
         "history_weight": algorithm.history_weight,
         "scope": algorithm.scope,
         "class_names": _names(algorithm.class_names),

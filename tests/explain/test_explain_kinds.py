@@ -82,6 +82,36 @@ def test_refining_finds_better_edges(backbone, graph):
     assert min(after - before for after, before in zip(worth[True], worth[False], strict=True)) > -0.01
 
 
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_a_set_of_a_known_size_is_no_worse_than_a_ranking_of_that_length(backbone, graph):
+    worth = {True: [], False: []}
+    model = trained(backbone, graph, 1)
+    target = model(graph.x, graph.edge_index).argmax(-1)
+    for ranked, found in worth.items():
+        explain = explainer_for(model, GradientContextExplainer(search_edges=3, refine=True, ranked=ranked))
+        for node in range(graph.num_nodes):
+            kept = explain(graph.x, graph.edge_index, index=node).edge_mask > 0.5
+            assert int(kept.sum()) <= 3
+            p_kept, p_removed = (
+                float(masked_output(model, mask.float(), graph.x, graph.edge_index)[node].softmax(-1)[target[node]])
+                for mask in (kept, ~kept)
+            )
+            found.append(p_kept - p_removed)
+    assert min(known - ranking for known, ranking in zip(worth[False], worth[True], strict=True)) > -0.01
+    assert sum(worth[False]) >= sum(worth[True])
+
+
+def test_a_set_of_a_node_without_edges_and_of_no_edges(gcn, graph):
+    graph.edge_index = graph.edge_index[:, (graph.edge_index != 4).all(0)]
+    found = explainer_for(gcn, GradientContextExplainer(ranked=False))(graph.x, graph.edge_index, index=4)
+    assert not found.edge_mask.any()
+    plain, none = (
+        explainer_for(gcn, GradientContextExplainer(search_edges=0, ranked=ranked))(graph.x, graph.edge_index, index=0)
+        for ranked in (True, False)
+    )
+    assert torch.equal(plain.edge_mask, none.edge_mask)
+
+
 @pytest.mark.parametrize("search_edges", [1, 3])
 def test_no_more_edges_are_searched_for_than_asked(search_edges, gcn, graph):
     algorithm = GradientContextExplainer(search_edges=search_edges)

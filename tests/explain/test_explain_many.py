@@ -108,6 +108,15 @@ def test_equals_one_at_a_time(backbone, weighted, seed, num_nodes, num_edges):
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_sets_of_a_known_size_equal_those_of_one_at_a_time(backbone):
+    torch.manual_seed(1)
+    model = BACKBONES[backbone](3, 6, num_layers=2, out_channels=3).double()
+    data = random_graph(1, 10, 24)
+    explainer = explainer_for(model, GradientContextExplainer(search_edges=3, ranked=False))
+    check_same(explainer, data, explain_many(explainer, data, **EVERYTHING))
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
 def test_equals_one_at_a_time_with_a_loop_at_every_node(backbone):
     torch.manual_seed(0)
     model = BACKBONES[backbone](3, 6, num_layers=2, out_channels=3).double()

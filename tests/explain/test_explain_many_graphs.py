@@ -110,7 +110,9 @@ def test_equals_one_at_a_time(backbone, pool, weighted, sizes):
     check_same(explainer, graphs, explain_many(explainer, graphs, **EVERYTHING))
 
 
-@pytest.mark.parametrize("options", [{"evidence": "uses"}, {"search_edges": 0}, {"search_edges": 3}])
+@pytest.mark.parametrize(
+    "options", [{"evidence": "uses"}, {"search_edges": 0}, {"search_edges": 3}, {"search_edges": 3, "ranked": False}]
+)
 def test_every_kind_of_evidence(options):
     torch.manual_seed(0)
     algorithm, graphs = GradientContextExplainer(**options), random_graphs(8)
@@ -432,6 +434,8 @@ class Alone(Pooled):
         (Alone(), "graph", {"refine": True}, Where.EVERYWHERE),
         (BACKBONES["GCN"](3, 6, num_layers=2), "node", {}, Where.FAILED),
         (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"refine": True}, Where.EVERYWHERE),
+        (BACKBONES["GCN"](3, 6, num_layers=2), "node", {"ranked": False}, Where.EVERYWHERE),
+        (Alone(), "graph", {"ranked": False}, Where.EVERYWHERE),
     ],
 )
 def test_which_rankings_are_refined(model, level, options, expected, monkeypatch):

@@ -103,6 +103,7 @@ def changed(data, name, place, value):
         ("nodes", {}, {}, {"index": range(39)}),
         ("search edges", {"search_edges": 3}, {}, {}),
         ("refine", {"refine": True}, {}, {}),
+        ("ranked", {"ranked": False}, {}, {}),
         ("evidence", {"evidence": "uses"}, {}, {}),
         ("history weight", {"history_weight": 0.5}, {}, {}),
         ("scope", {"scope": "graph"}, {}, {}),
