@@ -305,4 +305,4 @@ def copy_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _gradient(loss: Tensor, hidden: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(loss, hidden, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return full_precision(gradient)
+    return full_precision(gradient).clone()  # whose memory may be anyone's

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ class FieldRecord:
     turn_sum: Tensor
     turn_count: Tensor
 
+    def __post_init__(self) -> None:
+        self._last_norm = torch.linalg.vector_norm(self.last, dim=-1)
+
     @classmethod
     def empty(cls, like: Tensor) -> FieldRecord:
         """A record of no observations yet, for fields of the given shape."""
@@ -37,28 +40,29 @@ class FieldRecord:
         return cls(0, matrix, matrix.clone(), vector, vector.clone(), vector.clone(), vector.clone())
 
     def update(self, field: Tensor) -> Tensor:
-        """Take in one observation; returns its norms of shape ``[num_nodes]``.
+        """Take in one observation, which is kept and must not change any more; returns its norms, ``[num_nodes]``.
 
         An observation with NaN or infinite gradients, as mixed precision makes and throws away now and then, is left
         out: it would stay in the means for ever.
         """
         norm = torch.linalg.vector_norm(field, dim=-1)
-        if not bool(norm.isfinite().all()):
+        if not bool((norm < torch.inf).all()):
             return norm
         self.count += 1
         self.mean.lerp_(field, 1 / self.count)
         deviation = norm - self.norm_mean
         self.norm_mean += deviation / self.count
         self.norm_square += deviation * (norm - self.norm_mean)
-        cosine = torch.linalg.vecdot(field, self.last) / norm / torch.linalg.vector_norm(self.last, dim=-1)
+        cosine = torch.linalg.vecdot(field, self.last) / norm / self._last_norm
         self.turn_count += cosine.isfinite()
         self.turn_sum += cosine.nan_to_num(0, 0, 0).clamp(-1, 1)
-        self.last.copy_(field)
+        self.last, self._last_norm = field, norm
         return norm
 
     def to(self, device: torch.device) -> FieldRecord:
         """The same record on a device."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if name != "count"})
+        tensors = [entry.name for entry in fields(self) if entry.name != "count"]
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     @property
     def norm_std(self) -> Tensor:
