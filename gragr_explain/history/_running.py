@@ -117,9 +117,9 @@ class Trajectory:
             self.stride *= 2
         if self.sums.device != value.device:
             self.sums, self.known = self.sums.to(value.device), self.known.to(value.device)
-        defined = ~value.isnan()
-        self.sums[self.count // self.stride] += torch.where(defined, value, 0).to(self.sums.dtype)
-        self.known[self.count // self.stride] += defined
+        current = self.count // self.stride
+        self.sums[current].add_(value.to(self.sums.dtype).nan_to_num(0, torch.inf, -torch.inf))
+        self.known[current].add_(value == value)  # but for NaN
         self.count += 1
 
     @property
