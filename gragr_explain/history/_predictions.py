@@ -11,15 +11,19 @@ from torch import Tensor
 
 _KEEPS_NUMBERS = re.compile(r"(?:(?:Unsafe)?View|ReshapeAlias|(?:Uns|S)queeze|Slice|Select|T|Alias|Clone|ToCopy)Back.*")
 """The names in a graph of derivatives of what takes numbers and gives the same."""
+_SHORT_ROW = 16
+"""A CPU takes the softmax of longer rows with vector instructions."""
 
 
-def class_log_probs(output: Tensor) -> Tensor:
+def class_log_probs(output: Tensor, *, by_columns: bool = False) -> Tensor:
     """Log-probabilities from whatever a classifier returns.
 
     Args:
         output: Scores, log-probabilities or probabilities of shape ``[num_outputs, num_classes]``; a single column,
             or none, is the score of the second of two classes or, where a sigmoid made it, its probability. That is
             seen only of an output that is not detached.
+        by_columns: Whether short rows may be taken column by column, as they then are in memory: several times faster
+            on a CPU, and the same but for the last bits.
 
     Returns:
         Log-probabilities of shape ``[num_outputs, num_classes]``.
@@ -37,6 +41,8 @@ def class_log_probs(output: Tensor) -> Tensor:
         output = torch.cat([1 - score, score], dim=-1)
     if are_probabilities(output):
         return output.clamp(min=torch.finfo(output.dtype).tiny).log()
+    if by_columns and output.size(-1) < _SHORT_ROW:
+        return output.transpose(0, -1).log_softmax(0).transpose(0, -1)
     return output.log_softmax(-1)  # leaves log-probabilities as they are
 
 
@@ -118,7 +124,7 @@ def self_labels(log_probs: Tensor, y: Tensor | None, train_mask: Tensor | None) 
         >>> self_labels(log_probs, torch.tensor([1, 1, -1]), torch.tensor([True, False, True]))
         tensor([1, 0, 0])
     """
-    predicted = log_probs.argmax(-1)
+    predicted = log_probs.max(-1).indices  # as argmax, which is slow where memory goes by columns
     if y is None or y.is_floating_point():
         return predicted
     y = y.view_as(predicted)

@@ -202,7 +202,7 @@ class GradientRecorder:
                 self._record("self", _gradient(error.square().sum() / 2, hidden))
             return
         with torch.set_grad_enabled(due):
-            log_probs = class_log_probs(output)
+            log_probs = class_log_probs(output, by_columns=not due)
         label = self_labels(log_probs.detach(), y, train_mask)
         if due:
             loss = torch.nn.functional.nll_loss(log_probs, label, reduction="sum")
@@ -305,4 +305,4 @@ def copy_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _gradient(loss: Tensor, hidden: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(loss, hidden, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return full_precision(gradient).clone()  # whose memory may be anyone's
+    return full_precision(gradient).clone()  # its memory may be anyone's

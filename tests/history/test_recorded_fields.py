@@ -235,6 +235,7 @@ def test_weights_are_those_of_their_steps(name: str) -> None:
         assert all(torch.equal(weights[key], expected[key]) for key in parameters), step
 
 
+@pytest.mark.parametrize("by_columns", [False, True])
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
@@ -249,8 +250,8 @@ def test_weights_are_those_of_their_steps(name: str) -> None:
     ],
     ids=["scores", "two scores", "log-probabilities", "probabilities", "nearly", "column", "flat", "certain"],
 )
-def test_any_output_of_a_classifier_is_understood(output: list, expected: list) -> None:
-    found = class_log_probs(torch.tensor(output))
+def test_any_output_of_a_classifier_is_understood(output: list, expected: list, by_columns: bool) -> None:
+    found = class_log_probs(torch.tensor(output), by_columns=by_columns)
     torch.testing.assert_close(found.exp(), torch.tensor(expected), atol=1e-4, rtol=0)
     assert bool(found.isfinite().all())
     label = torch.zeros(found.size(0), dtype=torch.long)
