@@ -28,13 +28,12 @@ def alignment(field: Tensor, context: Tensor) -> Tensor:
         tensor([-1., nan])
     """
     _check_context(field, context)
-    norm = torch.linalg.vector_norm(field, dim=-1)
-    context_norm = torch.linalg.vector_norm(context, dim=-1)
-    cosine = torch.linalg.vecdot(field, context) / norm / context_norm
-    return cosine.clamp(-1, 1)
+    return _cosine(field, context, torch.linalg.vector_norm(field, dim=-1))
 
 
-def detect_conflicts(field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_cos: float = -0.1) -> Tensor:
+def detect_conflicts(
+    field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_cos: float = -0.1, *, norm: Tensor | None = None
+) -> Tensor:
     r"""The nodes whose gradient opposes its context.
 
     .. math::
@@ -47,6 +46,7 @@ def detect_conflicts(field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_c
         context: The contextual gradients, usually :func:`neighbour_mean` of the field, of the same shape.
         tau_mag: Norm above which a gradient counts, in the field's own unit.
         tau_cos: Cosine below which a gradient opposes its context.
+        norm: The norms of the gradients, ``[num_nodes]``, where they are known already.
 
     Returns:
         A boolean mask of shape ``[num_nodes]``.
@@ -64,8 +64,9 @@ def detect_conflicts(field: Tensor, context: Tensor, tau_mag: float = 0.1, tau_c
     """
     check_number("tau_mag", tau_mag, within="[0, inf]")
     check_number("tau_cos", tau_cos, within="[-1, 1]")
-    loud = torch.linalg.vector_norm(field, dim=-1) > tau_mag
-    return loud & (alignment(field, context) < tau_cos)
+    _check_context(field, context)
+    norm = torch.linalg.vector_norm(field, dim=-1) if norm is None else norm
+    return (norm > tau_mag) & (_cosine(field, context, norm) < tau_cos)
 
 
 def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tensor:
@@ -102,6 +103,11 @@ def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tenso
     direction = context / torch.where(norm > 0, norm, 1)
     along = torch.linalg.vecdot(field, direction) * conflict
     return torch.addcmul(field, along.unsqueeze(-1), direction, value=-1)
+
+
+def _cosine(field: Tensor, context: Tensor, norm: Tensor) -> Tensor:
+    cosine = torch.linalg.vecdot(field, context) / norm / torch.linalg.vector_norm(context, dim=-1)
+    return cosine.clamp(-1, 1)
 
 
 def _check_context(field: Tensor, context: Tensor) -> None:

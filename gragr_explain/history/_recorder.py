@@ -266,7 +266,7 @@ class GradientRecorder:
             self.history.snapshots["training", step] = field
         if (graph := self._graph_on(field.device)) is not None:
             context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
-            conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()))
+            conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()), norm=norm)
             if self.history.conflict_count is None:
                 self.history.conflict_count = torch.zeros_like(norm)
             self.history.conflict_count += conflict

@@ -55,10 +55,11 @@ def correct_field(
         tensor([True, True])
     """
     context = neighbour_mean(field, graph)
-    unit = float(torch.linalg.vector_norm(field, dim=-1).mean())
+    norm = torch.linalg.vector_norm(field, dim=-1)
+    unit = float(norm.mean())
     if not math.isfinite(unit):
         raise TrainingError("a gradient is not finite, although the loss is; try a smaller learning rate")
-    opposed = detect_conflicts(field, context, settings.tau_mag * unit, settings.tau_cos)
+    opposed = detect_conflicts(field, context, settings.tau_mag * unit, settings.tau_cos, norm=norm)
     corrected = project_conflicts(field, context, opposed) if conflict else field
     if not alignment or settings.smooth_iters == 0 or settings.alpha_smooth == 0:
         return corrected, opposed
