@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _NUMBERS_AT_ONCE = 1 << 22
@@ -38,5 +39,6 @@ def edge_distance(field: Tensor, ends: Tensor) -> Tensor:
 
 def _in_pieces(function: Callable[[Tensor, Tensor], Tensor], field: Tensor, ends: Tensor) -> Tensor:
     size = max(1, _NUMBERS_AT_ONCE // max(field.size(-1), 1))
-    pieces = [function(field[first], field[second]) for first, second in ends.split(size, dim=1)]
+    # as field[first], but that an embedding copies whole rows
+    pieces = [function(F.embedding(first, field), F.embedding(second, field)) for first, second in ends.split(size, 1)]
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
