@@ -54,8 +54,8 @@ class FieldRecord:
         self.norm_mean += deviation / self.count
         self.norm_square += deviation * (norm - self.norm_mean)
         cosine = torch.linalg.vecdot(field, self.last) / norm / self._last_norm
-        self.turn_count += cosine.isfinite()
-        self.turn_sum += cosine.nan_to_num(0, 0, 0).clamp(-1, 1)
+        self.turn_count += cosine.abs() < torch.inf
+        self.turn_sum += cosine.nan_to_num_(0, 0, 0).clamp_(-1, 1)
         self.last, self._last_norm = field, norm
         return norm
 
