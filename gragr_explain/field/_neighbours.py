@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, field: Tensor, graph: GraphOperator, transposed: bool) -> Tensor:
         ctx.graph, ctx.transposed = graph, transposed
-        with torch.autocast(field.device.type, enabled=False):  # sparse products have no lower precision
+        device = field.device.type
+        lowers = torch.is_autocast_enabled(device)  # which a sparse product cannot; to switch it off takes some time
+        with torch.autocast(device, enabled=False) if lowers else nullcontext():
             return graph.matrix(field.dtype, transposed=transposed) @ field
 
     @staticmethod
