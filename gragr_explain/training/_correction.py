@@ -12,7 +12,7 @@ from gragr_explain.field import (
     GraphOperator,
     detect_conflicts,
     jacobi_smooth,
-    neighbour_mean,
+    neighbour_sum,
     project_conflicts,
 )
 from gragr_explain.training._hyperparameters import Hyperparameters
@@ -54,7 +54,7 @@ def correct_field(
         >>> correct_field(field, graph, TABLE_5["GCN"])[1]
         tensor([True, True])
     """
-    context = neighbour_mean(field, graph)
+    context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
     norm = torch.linalg.vector_norm(field, dim=-1)
     unit = float(norm.mean())
     if not math.isfinite(unit):
