@@ -54,7 +54,7 @@ def jacobi_smooth(
     start, pull = field * inverse_diagonal, lambda_smooth * inverse_diagonal
     smooth = field
     for _ in range(iterations):
-        smooth = torch.addcmul(start, pull, neighbour_sum(smooth, graph))
+        smooth = neighbour_sum(smooth, graph).mul_(pull).add_(start)
     return smooth
 
 
