@@ -109,7 +109,8 @@ class GradientRecorder:
         self.history = GradientHistory()
         self._num_nodes = data.num_nodes if data is not None else None
         self._graph = None
-        if count_conflicts and data is not None:
+        self._counts_conflicts = count_conflicts
+        if data is not None:
             self._graph = GraphOperator(message_edges(model, data.edge_index), data.num_nodes or 0)
         self._data = data
         self._around = around
@@ -264,7 +265,7 @@ class GradientRecorder:
         self._trace("norm", norm)
         if step in self.snapshots:
             self.history.snapshots["training", step] = field
-        if (graph := self._graph_on(field.device)) is not None:
+        if self._counts_conflicts and (graph := self._graph_on(field.device)) is not None:
             context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
             conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()), norm=norm)
             if self.history.conflict_count is None:

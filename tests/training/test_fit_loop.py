@@ -252,6 +252,13 @@ def test_the_history_is_the_one_that_explanations_use(data):
     assert trained.history is find_history(trained)
 
 
+@pytest.mark.parametrize("options", [{}, {"conflict": False, "alignment": False}])
+def test_the_history_has_every_trajectory_whoever_counts_conflicts(options, data):
+    history = GraGR(gcn(), **options).fit(data, 3, progress=False).history
+    assert set(history.trajectories) == {"norm", "confidence", "margin", "alignment"}
+    assert history.conflict_count.shape == (data.num_nodes,)
+
+
 def test_unrecorded_training_has_no_history(data):
     trained = GraGR(gcn()).fit(data, epochs=2, record=False, progress=False)
     assert trained.history is None
