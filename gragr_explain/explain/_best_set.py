@@ -36,9 +36,9 @@ def best_set(
     part, num_parts = trials.edge_part, trials.num_parts
     longest = min(length, int(torch.bincount(part).max()))
     stays = eliminate(trials, factor, classes=classes, length=longest, shortlist=shortlist)
+    at_none, at_all = (_slope(trials, value) * factor for value in (0.0, 1.0))
+    steepest = [ranks(slope, part, num_parts) < longest for slope in (at_none, at_all, at_none + at_all)]
     none = torch.zeros_like(part, dtype=torch.bool)
-    slopes = [look(trials, kept.unsqueeze(0), classes).promise[0] * factor for kept in (none, ~none)]
-    steepest = [ranks(slope, part, num_parts) < longest for slope in (*slopes, slopes[0] + slopes[1])]
     unit, best, most = unit_of(trials, classes), none, fine_values(trials, none.unsqueeze(0), classes)[0]
     for start in (*starts, stays <= longest, *steepest):
         candidates = start | (stays <= shortlist)
@@ -52,3 +52,13 @@ def best_set(
         promise = look(trials, best.unsqueeze(0), classes).promise[0] * factor
         rest = promise.masked_fill(best, 0).clamp(min=0).to(trials.dtype)
     return Ranking(place, count, rest)
+
+
+def _slope(trials: Trials, value: float) -> Tensor:
+    """The gradient of the scores where all edges have one factor, ``[num_edges]``."""
+    mask = torch.full((1, trials.edge_part.numel()), value, dtype=trials.dtype, device=trials.edge_part.device)
+    with torch.enable_grad():
+        mask.requires_grad_()
+        # the sum with nothing of the mask has a gradient even where a model uses none of its edges
+        (gradient,) = torch.autograd.grad(trials.scores(mask).sum() + 0 * mask.sum(), mask)
+    return gradient[0]
