@@ -24,7 +24,9 @@ def test_alignment_is_the_cosine_with_the_neighbours_mean(case: Case) -> None:
 @given(cases(), thresholds)
 def test_conflicts_are_those_of_equation_1(case: Case, threshold: tuple[float, float]) -> None:
     tau_mag, tau_cos = threshold
-    found = detect_conflicts(case.field, neighbour_mean(case.field, case.graph), tau_mag, tau_cos)
+    context, norm = neighbour_mean(case.field, case.graph), torch.linalg.vector_norm(case.field, dim=-1)
+    found = detect_conflicts(case.field, context, tau_mag, tau_cos)
+    assert torch.equal(found, detect_conflicts(case.field, context, tau_mag, tau_cos, norm=norm))
     for node in case.nodes:
         agreement = cosine(case.rows[node], case.mean_of_neighbours(node))
         expected = length(case.rows[node]) > tau_mag and not math.isnan(agreement) and agreement < tau_cos
