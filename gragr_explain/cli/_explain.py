@@ -47,7 +47,12 @@ def explain(
     index = parse_nodes(",".join(nodes), dataset.data.x.size(0))
     explainer = make_explainer(checkpoint.trained, dataset, make_writer(llm), Search(search_edges, refine, ranked))
     explanations = explain_many(
-        explainer, dataset.data, index, top_edges=top, top_features=top, progress=show_progress()
+        explainer,
+        dataset.data,
+        index,
+        top_edges=top if ranked else max(top, search_edges),
+        top_features=top,
+        progress=show_progress(),
     )
     for row in range(len(explanations)):
         print_explanation(explanations, row)

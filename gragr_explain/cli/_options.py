@@ -38,7 +38,7 @@ Refine: TypeAlias = Annotated[
     typer.Option(
         "--refine/--no-refine",
         help="Whether what the search finds is refined everywhere, or nowhere, which is faster. By default it is where "
-        "the search has failed.",
+        "the search has failed, and with --best-set everywhere.",
         show_default=False,
     ),
 ]
@@ -47,8 +47,8 @@ Ranked: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--ranked/--best-set",
-        help="Whether the first few of the edges found are to explain well, too, or only all of --search-edges "
-        "together, which takes longer.",
+        help="Whether the first few of the edges found are to explain well, too, or only all of them together, at most "
+        "as many as --search-edges, which takes longer.",
     ),
 ]
 

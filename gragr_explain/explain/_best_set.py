@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gragr_explain.explain._elimination import eliminate
 from gragr_explain.explain._exchanges import exchanged
+from gragr_explain.explain._moves import prefixes
 from gragr_explain.explain._worth import SAME, Ranking, Trials, fine_values, look, ranks, unit_of
 
 _GAIN = 1e-4  # by how much a step must raise what a set is worth, in units of what worths are measured in
@@ -21,9 +22,10 @@ def best_set(
 
     A ranking answers for every number of edges at once, and the best ten edges need not contain the best three. Where
     the number is known, the set of that many is all that counts. Several sets are improved by exchanging, adding and
-    removing one edge, until nothing helps: those given, that of the edges which stay when those go that are missed
-    least, and those of the largest gradients at no edges, at all of them, and at both. The best one is ordered by how
-    long its edges stay.
+    removing one edge, as :func:`~gragr_explain.explain._exchanges.exchanged` does: those given, that of the edges which
+    stay when those go that are missed least, and those of the largest gradients at no edges, at all of them, and at
+    both. The best one is ordered by how long its edges stay; of these, the last ones that it is as good without do not
+    count.
 
     Args:
         trials: The predictions.
@@ -46,11 +48,13 @@ def best_set(
         better = worth > most + SAME * unit
         best, most = torch.where(better[part], found, best), torch.where(better, worth, most)
     place = eliminate(trials, factor, classes=classes, length=longest, shortlist=longest, among=best)
-    count = torch.bincount(part[best], minlength=num_parts)
+    worths = prefixes(trials, place, classes, longest)
+    count = (worths >= worths.max(1, keepdim=True).values - SAME * unit.unsqueeze(1)).long().argmax(1)
+    chosen = (place > 0) & (place <= count[part])
     rest = torch.zeros_like(place, dtype=trials.dtype)
     if bool((count == length).any()):
-        promise = look(trials, best.unsqueeze(0), classes).promise[0] * factor
-        rest = promise.masked_fill(best, 0).clamp(min=0).to(trials.dtype)
+        promise = look(trials, chosen.unsqueeze(0), classes).promise[0] * factor
+        rest = promise.masked_fill(chosen, 0).clamp(min=0).to(trials.dtype)
     return Ranking(place, count, rest)
 
 

@@ -13,13 +13,13 @@ _MOVES = 64  # the most moves of a ranking
 def better(trials: Trials, first: Tensor, second: Tensor, *, classes: bool, length: int) -> Tensor:
     """Of two rankings of the edges of each part, places from 1 or 0, ``[num_edges]``, the better one."""
     last, unit = _last(trials, length), unit_of(trials, classes)
-    totals = [_totals(_prefixes(trials, place, classes, length), last).max(1).values for place in (first, second)]
+    totals = [_totals(prefixes(trials, place, classes, length), last).max(1).values for place in (first, second)]
     return torch.where(_exceeds(totals[1], totals[0], unit)[trials.edge_part], second, first)
 
 
 def num_counting(trials: Trials, place: Tensor, *, classes: bool, length: int) -> Tensor:
     """How many edges of the ranking of each part count, ``[num_parts]``."""
-    totals = _totals(_prefixes(trials, place, classes, length), _last(trials, length))
+    totals = _totals(prefixes(trials, place, classes, length), _last(trials, length))
     best = totals.max(1, keepdim=True).values
     return (~_exceeds(best, totals, unit_of(trials, classes).unsqueeze(1))).long().argmax(1)
 
@@ -164,7 +164,7 @@ def _last(trials: Trials, length: int) -> Tensor:
     return torch.bincount(trials.edge_part, minlength=trials.num_parts).clamp(max=length)
 
 
-def _prefixes(trials: Trials, place: Tensor, classes: bool, length: int) -> Tensor:
+def prefixes(trials: Trials, place: Tensor, classes: bool, length: int) -> Tensor:
     """What the first edges of each ranking are worth, none to all of them, ``[num_parts, length + 1]``."""
     count = torch.arange(length + 1, device=place.device).unsqueeze(1)
     return fine_values(trials, (place > 0) & (place <= count), classes).T

@@ -53,7 +53,7 @@ def detect_conflicts(
 
     Raises:
         InvalidArgumentError: If ``tau_mag`` is negative or ``tau_cos`` is outside ``[-1, 1]``.
-        InvalidGraphError: If the two shapes differ.
+        InvalidGraphError: If the two shapes differ, or there is not a norm for each gradient.
 
     Example:
         >>> from gragr_explain.field import neighbour_mean
@@ -66,6 +66,8 @@ def detect_conflicts(
     check_number("tau_cos", tau_cos, within="[-1, 1]")
     _check_context(field, context)
     norm = torch.linalg.vector_norm(field, dim=-1) if norm is None else norm
+    if norm.shape != field.shape[:-1]:
+        raise InvalidGraphError(f"expected norms of shape {list(field.shape[:-1])}, got {list(norm.shape)}")
     return (norm > tau_mag) & (_cosine(field, context, norm) < tau_cos)
 
 

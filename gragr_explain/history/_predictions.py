@@ -22,8 +22,8 @@ def class_log_probs(output: Tensor, *, by_columns: bool = False) -> Tensor:
         output: Scores, log-probabilities or probabilities of shape ``[num_outputs, num_classes]``; a single column,
             or none, is the score of the second of two classes or, where a sigmoid made it, its probability. That is
             seen only of an output that is not detached.
-        by_columns: Whether short rows may be taken column by column, as they then are in memory: several times faster
-            on a CPU, and the same but for the last bits.
+        by_columns: Whether a CPU may take short rows column by column, as they then are in memory: several times
+            faster, and the same but for the last bits.
 
     Returns:
         Log-probabilities of shape ``[num_outputs, num_classes]``.
@@ -41,7 +41,7 @@ def class_log_probs(output: Tensor, *, by_columns: bool = False) -> Tensor:
         output = torch.cat([1 - score, score], dim=-1)
     if are_probabilities(output):
         return output.clamp(min=torch.finfo(output.dtype).tiny).log()
-    if by_columns and output.size(-1) < _SHORT_ROW:
+    if by_columns and output.device.type == "cpu" and output.size(-1) < _SHORT_ROW:
         return output.transpose(0, -1).log_softmax(0).transpose(0, -1)
     return output.log_softmax(-1)  # leaves log-probabilities as they are
 

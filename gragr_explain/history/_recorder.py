@@ -46,9 +46,10 @@ class GradientRecorder:
     Args:
         model: The model to record; of one that ``torch.compile`` or ``DataParallel`` has wrapped, the model inside.
         data: The graph it is trained on. Where given, the self field uses the true labels of the training nodes
-            (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, the labels of
-            the validation nodes (``data.val_mask``) are kept for explanations to judge the model by, and the history
-            belongs to the graph of these features and edges alone (:meth:`GradientHistory.check_graph`).
+            (``data.y``, ``data.train_mask``), conflicts (eq. 1) are counted along ``data.edge_index``, how the self
+            field agrees with the neighbours' is traced, the labels of the validation nodes (``data.val_mask``) are kept
+            for explanations to judge the model by, and the history belongs to the graph of these features and edges
+            alone (:meth:`GradientHistory.check_graph`).
         layer: The message-passing layer whose output is the hidden representation ``h``. By default the last but
             one of a model with an output per node, and the last of others.
         self_field_every: The number of steps from one record of the self field to the next.
@@ -110,7 +111,7 @@ class GradientRecorder:
         self._num_nodes = data.num_nodes if data is not None else None
         self._graph = None
         self._counts_conflicts = count_conflicts
-        if data is not None:
+        if data is not None and (count_conflicts or data.edge_index is not None):
             self._graph = GraphOperator(message_edges(model, data.edge_index), data.num_nodes or 0)
         self._data = data
         self._around = around
@@ -264,7 +265,7 @@ class GradientRecorder:
             return  # not finite, and so not recorded
         self._trace("norm", norm)
         if step in self.snapshots:
-            self.history.snapshots["training", step] = field
+            self.history.snapshots["training", step] = field.clone()
         if self._counts_conflicts and (graph := self._graph_on(field.device)) is not None:
             context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
             conflict = detect_conflicts(field, context, tau_mag=0.1 * float(norm.mean()), norm=norm)

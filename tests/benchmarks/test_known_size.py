@@ -16,14 +16,13 @@ def test_a_set_of_each_size_is_between_the_ranking_and_the_best(backbone):
     problem, instance = case(backbone, 0, 24)
     best = {row["mask"]: row for row in ceiling(problem, instance, instance.predicted, SIZES)}
     found = {
-        name: {row["mask"]: row for row in known_size._rows(problem, instance, build, name == known_size.KNOWN)}
-        for name, build in known_size.EXPLAINERS.items()
+        name: {row["mask"]: row for row in known_size.rows_of(problem, instance, name)}
+        for name in known_size.EXPLAINERS
     }
     for size in map(str, SIZES):
         top = best[size]["p_kept"] - best[size]["p_removed"]
         ranking, own = (
-            found[name][size]["p_kept"] - found[name][size]["p_removed"]
-            for name in (known_size.REFINED, known_size.KNOWN)
+            found[name][size]["p_kept"] - found[name][size]["p_removed"] for name in (known_size.ONE, known_size.KNOWN)
         )
         assert ranking - 0.01 <= own <= top + 0.01
         assert len({row[size]["p_full"] for row in found.values()}) == 1
@@ -44,7 +43,7 @@ def rows(values: dict[str, float]) -> pd.DataFrame:
 
 def test_the_verdict_is_that_of_the_set():
     best = rows({"best": 0.9}).drop(columns=["explainer", "focus", "p_full", "seconds"])
-    own = rows({known_size.ONE: 0.5, known_size.REFINED: 0.6, known_size.KNOWN: 0.895})
+    own = rows({known_size.ONE: 0.5, known_size.KNOWN: 0.895})
     found = compared(best, own)
     _, text = known_size.verdict(found)
     assert "GCN 50.0, 50.0, 50.0 → **99.4, 99.4, 99.4 %** (goal 99 %: met)" in text

@@ -107,6 +107,15 @@ def test_the_mask_is_ordered_and_speaks_of_other_edges_only_where_the_set_is_ful
     assert not search(worthless, length=2, where=Where.EVERYWHERE, ranked=False).any()
 
 
+def test_edges_that_do_nothing_are_in_no_set() -> None:
+    trials = Pairs(torch.tensor([[0.0, 5.0, 0.0, 0.0, 0.0, 0.0]]), torch.zeros(1, 6, 6), torch.tensor([-2.0]))
+    for length in (1, 3, 10):
+        mask = search(trials, length=length, where=Where.EVERYWHERE, ranked=False)
+        assert mask.nonzero().view(-1).tolist() == [1]
+    nothing = Pairs(torch.zeros(1, 4), torch.zeros(1, 4, 4), torch.zeros(1))
+    assert not search(nothing, length=2, where=Where.EVERYWHERE, ranked=False).any()
+
+
 def test_exchanges_alone_leave_sizes_as_they_are() -> None:
     trials = Pairs(torch.tensor([[3.0, -1.0, 2.0, 1.0]]), torch.zeros(1, 4, 4), torch.tensor([-2.0]))
     start, everything = subset((1,), 4), torch.ones(4, dtype=torch.bool)

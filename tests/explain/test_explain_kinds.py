@@ -101,6 +101,17 @@ def test_a_set_of_a_known_size_is_no_worse_than_a_ranking_of_that_length(backbon
     assert sum(worth[False]) >= sum(worth[True])
 
 
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_a_set_has_no_edge_from_which_no_message_reaches_the_node(backbone):
+    torch.manual_seed(0)
+    path = torch.tensor([[*range(7), *range(1, 8)], [*range(1, 8), *range(7)]])
+    x, model = torch.randn(8, 3), BACKBONES[backbone](3, 16, num_layers=2, out_channels=3).eval()
+    explain = explainer_for(model, GradientContextExplainer(search_edges=5, ranked=False))
+    for node in range(8):
+        heard = torch.isin(path[1], k_hop_subgraph(node, 1, path)[0])
+        assert not explain(x, path, index=node).edge_mask[~heard].any()
+
+
 def test_a_set_of_a_node_without_edges_and_of_no_edges(gcn, graph):
     graph.edge_index = graph.edge_index[:, (graph.edge_index != 4).all(0)]
     found = explainer_for(gcn, GradientContextExplainer(ranked=False))(graph.x, graph.edge_index, index=4)

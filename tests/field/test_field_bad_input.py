@@ -25,6 +25,11 @@ FIELD = torch.ones(3, 2)
 WEIGHT = torch.ones(2)
 
 TABLE: dict[str, tuple[Callable[[], Any], type[GragrError], str]] = {
+    "norms in a column": (
+        lambda: detect_conflicts(FIELD, FIELD, norm=torch.ones(3, 1)),
+        InvalidGraphError,
+        r"norms of shape \[3\], got \[3, 1\]",
+    ),
     "edges as a list": (lambda: GraphOperator([[0], [1]], 2), InvalidTypeError, "torch.int64, got list"),
     "edges as floats": (lambda: GraphOperator(EDGES.float(), 3), InvalidTypeError, "got torch.float32"),
     "edges as int32": (lambda: GraphOperator(EDGES.int(), 3), InvalidTypeError, "got torch.int32"),

@@ -45,6 +45,28 @@ def test_every_kind_of_model_is_recorded(name: str) -> None:
     assert "num_steps=4" in repr(history)
 
 
+def test_conflicts_need_edges_and_nothing_else_does() -> None:
+    model, data = make_model("GCN"), make_graph()
+    bare = data.clone()
+    bare.edge_index = None
+    with pytest.raises(InvalidTypeError, match="edge_index"):
+        GradientRecorder(model, bare)
+    with GradientRecorder(model, bare, count_conflicts=False) as history:
+        train(model, data, 3)
+    assert set(history.trajectories) == {"norm", "confidence", "margin"}
+    assert history.conflict_count is None
+
+
+def test_snapshots_are_not_the_record() -> None:
+    model, data = make_model("GCN"), make_graph()
+    with GradientRecorder(model, data, snapshots=[2]) as history:
+        train(model, data, 3)
+    before = history.fields["training"].last.clone()
+    history.snapshots["training", 2].zero_()
+    assert bool(before.any())
+    assert torch.equal(history.fields["training"].last, before)
+
+
 def test_start_and_stop_are_the_context_manager() -> None:
     first, second, data = make_model("GCN"), make_model("GCN"), make_graph()
     with GradientRecorder(first, data) as expected:
