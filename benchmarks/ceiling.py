@@ -6,20 +6,18 @@ are those that ``python -m benchmarks.fidelity`` has measured.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 
 from benchmarks._page import _markdown, save_figure, write_page
-from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES
+from benchmarks.fidelity._cases import BACKBONES
 from benchmarks.fidelity._ceiling import MOST_EDGES, SIZES, ceiling_jobs, measure
 from benchmarks.fidelity._explainers import EXPLAINERS
-from benchmarks.fidelity._jobs import FOLDER, read, run
-from benchmarks.fidelity._parts import case_jobs, score_jobs
+from benchmarks.fidelity._jobs import read_all, run
+from benchmarks.fidelity._parts import case_jobs, case_parser, score_jobs
 from benchmarks.fidelity._tables import LEVELS, VARIANTS, characterisation
 
 matplotlib.use("Agg")
@@ -76,6 +74,13 @@ def shares(found: pd.DataFrame, by: list[str]) -> pd.Series:
     """
     means = found[found.gap_best > 0].groupby(by)[["gap", "gap_best"]].mean()
     return means.gap / means.gap_best
+
+
+def hopeless(found: pd.DataFrame) -> str:
+    """How many instances :func:`shares` leave out."""
+    known = found.drop_duplicates(ROW)
+    counts = known[known.gap_best <= 0].groupby("edges").size().reindex(SIZES).fillna(0)
+    return ", ".join(f"{int(count)} instances with {size} edges" for size, count in counts.items())
 
 
 def characterisation_shares(found: pd.DataFrame) -> pd.Series:
@@ -163,34 +168,22 @@ def draw(found: pd.DataFrame, order: pd.Index) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ceiling", description=__doc__)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, metavar="NAME")
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
-    parser.add_argument("--instances", type=int, default=INSTANCES)
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
-    options = parser.parse_args()
+    options = case_parser("ceiling", __doc__).parse_args()
 
     cases = case_jobs(options.datasets, options.backbones, options.instances, 0)
     jobs = ceiling_jobs(cases)
     run([[job] for job in jobs], measure, options.workers, options.results)
-    tables = {
-        name: [rows for job in part if (rows := read(job, options.results)) is not None and len(rows)]
-        for name, part in (("best", jobs), ("scores", score_jobs(cases, list(EXPLAINERS))))
-    }
-    if not tables["best"] or not tables["scores"]:
+    best, scores = (read_all(part, options.results) for part in (jobs, score_jobs(cases, list(EXPLAINERS))))
+    if best.empty or scores.empty:
         print("no scores of explainers on these instances: run `python -m benchmarks.fidelity` first")
         return
-    best = pd.concat(tables["best"], ignore_index=True)
-    found = compared(best, pd.concat(tables["scores"], ignore_index=True))
+    found = compared(best, scores)
     if not (found.explainer == "ours").any():
         print("no scores of ours on these instances: run `python -m benchmarks.fidelity` first")
         return
     order = shares(found, ["explainer"]).sort_values(ascending=False).index
     draw(found, order)
     counts = best.groupby(["backbone", "dataset"], sort=False).instance.nunique().unstack("backbone")
-    known = found.drop_duplicates(ROW)
-    hopeless = known[known.gap_best <= 0].groupby("edges").size().reindex(SIZES)
     sections = [
         ("By data set, mean over the backbones", shares(found, ["dataset", "edges", "explainer"])),
         ("Characterisation, as a share of the best subsets', mean over cells", characterisation_shares(found)),
@@ -220,7 +213,7 @@ def main() -> None:
             "class. The share is the mean of an explainer's p(kept) − p(removed) over that of the best subsets of the "
             "same instances; it may keep fewer edges than k, as the best may. Left out of it is where even the best "
             "subset keeps the class no better than the rest does, "
-            + ", ".join(f"{int(count)} instances with {size} edges" for size, count in hopeless.fillna(0).items())
+            + hopeless(found)
             + ". Characterisation is of all instances; the best subsets are not chosen for it, so that more than 100 % "
             "is possible.",
             *(part for title, values in sections for part in (f"## {title}", _markdown(table_of(values, order)))),

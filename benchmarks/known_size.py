@@ -6,10 +6,8 @@ both as a share of the best subset of edges that is known, on the instances of `
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -18,15 +16,15 @@ import torch
 
 from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks._runs import Job
-from benchmarks.ceiling import GOALS, ROW, TITLES, characterisation_shares, compared, shares
-from benchmarks.fidelity._cases import BACKBONES, INSTANCES, problem
+from benchmarks.ceiling import GOALS, TITLES, characterisation_shares, compared, hopeless, shares
+from benchmarks.fidelity._cases import BACKBONES, problem
 from benchmarks.fidelity._cases import DATASETS as ALL_DATASETS
 from benchmarks.fidelity._ceiling import MOST_EDGES, SIZES, ceiling_jobs
 from benchmarks.fidelity._ceiling import measure as search_best
 from benchmarks.fidelity._explainers import explainer_of, explanation_of
 from benchmarks.fidelity._instance import Instance, Problem, probabilities
-from benchmarks.fidelity._jobs import FOLDER, explanation_code, read, run
-from benchmarks.fidelity._parts import case_jobs
+from benchmarks.fidelity._jobs import explanation_code, read_all, run
+from benchmarks.fidelity._parts import case_jobs, case_parser
 from benchmarks.fidelity._scores import ranking, tie_order
 from gragr_explain import GradientContextExplainer
 
@@ -157,13 +155,7 @@ def costs(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.known_size", description=__doc__)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, metavar="NAME")
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
-    parser.add_argument("--instances", type=int, default=INSTANCES)
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
-    options = parser.parse_args()
+    options = case_parser("known_size", __doc__, DATASETS).parse_args()
 
     cases = case_jobs(options.datasets, options.backbones, options.instances, 0)
     best_jobs, own_jobs = ceiling_jobs(cases), explainer_jobs(cases)
@@ -171,17 +163,11 @@ def main() -> None:
         [best, *own_jobs[len(EXPLAINERS) * row : len(EXPLAINERS) * (row + 1)]] for row, best in enumerate(best_jobs)
     ]
     run(of_case, _measure, options.workers, options.results)
-    tables = [
-        [rows for job in jobs if (rows := read(job, options.results)) is not None and len(rows)]
-        for jobs in (best_jobs, own_jobs)
-    ]
-    if not tables[0]:
+    best, own = (read_all(jobs, options.results) for jobs in (best_jobs, own_jobs))
+    if best.empty:
         print(f"none of these instances has at least one and at most {MOST_EDGES} edges that can reach the prediction")
         return
-    best, own = (pd.concat(part, ignore_index=True) for part in tables)
     found = compared(best, own)
-    known = found.drop_duplicates(ROW)
-    hopeless = known[known.gap_best <= 0].groupby("edges").size().reindex(SIZES).fillna(0).astype(int)
     seconds = own.assign(edges=own["mask"].astype(int))
     seconds["level"] = seconds.dataset.map(found.drop_duplicates("dataset").set_index("dataset").level)
     draw(found)
@@ -207,7 +193,7 @@ def main() -> None:
             f"`python -m benchmarks.fidelity` where at least one and at most {MOST_EDGES} edges can reach the "
             f"prediction, {best.groupby(['dataset', 'backbone']).instance.nunique().sum():,} in all; digits have "
             f"none. Left out is where even the best subset keeps the class no better than the rest does: "
-            + ", ".join(f"{count} instances with {size} edges" for size, count in hopeless.items())
+            + hopeless(found)
             + ". The predicted class; no history of the training.",
             "## By kind of instances and backbone",
             _markdown(table_of(shares(found, ["level", "backbone", "edges", "explainer"])).replace({"level": TITLES})),

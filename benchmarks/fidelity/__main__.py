@@ -6,25 +6,17 @@ where it was. The page is written from all there is, and says what is missing.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES
+from benchmarks.fidelity._cases import BACKBONES, DATASETS
 from benchmarks.fidelity._explainers import EXPLAINERS
-from benchmarks.fidelity._jobs import FOLDER, run
+from benchmarks.fidelity._jobs import run
 from benchmarks.fidelity._pages import write_pages
-from benchmarks.fidelity._parts import case_jobs, grouped, measure, score_jobs
+from benchmarks.fidelity._parts import case_jobs, case_parser, grouped, measure, score_jobs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, metavar="NAME")
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
+    parser = case_parser("fidelity", __doc__)
     parser.add_argument("--explainers", nargs="+", choices=EXPLAINERS, default=list(EXPLAINERS), metavar="NAME")
-    parser.add_argument("--instances", type=int, default=INSTANCES)
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seed", type=int, default=0, help="seed of the models and of what explainers draw")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--pages-only", action="store_true", help="measure nothing, write the page of all there is")
     only.add_argument("--no-pages", action="store_true", help="measure, and write no page")

@@ -46,6 +46,12 @@ def read(job: Job, folder: Path = FOLDER) -> pd.DataFrame | None:
     return table.to_pandas() if found is not None and json.loads(found) == job else None
 
 
+def read_all(jobs: Iterable[Job], folder: Path = FOLDER) -> pd.DataFrame:
+    """The results of all jobs that have some, in one table; an empty one where none has."""
+    tables = [rows for job in jobs if (rows := read(job, folder)) is not None and len(rows)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
 def write(job: Job, rows: Sequence[dict[str, Any]], folder: Path = FOLDER) -> None:
     """Keep a job's results, each row with what the job says."""
     said = {name: value for name, value in job.items() if isinstance(value, str | int | float)}

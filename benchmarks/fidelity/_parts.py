@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks._runs import Job
 from benchmarks.fidelity import _scores
-from benchmarks.fidelity._cases import describe, recipe
+from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES, describe, recipe
 from benchmarks.fidelity._explainers import EXPLAINERS, settings_of
-from benchmarks.fidelity._jobs import Measure, explanation_code
+from benchmarks.fidelity._jobs import FOLDER, Measure, explanation_code
 
 PARTS: dict[str, Measure] = {"cases": describe, "scores": _scores.measure}
 """What measures a job, by its ``part``."""
@@ -18,6 +20,17 @@ PARTS: dict[str, Measure] = {"cases": describe, "scores": _scores.measure}
 def measure(job: Job) -> list[dict[str, Any]]:
     """Measure a job of any part."""
     return PARTS[job["part"]](job)
+
+
+def case_parser(module: str, description: str | None, datasets: Sequence[str] = DATASETS) -> argparse.ArgumentParser:
+    """What a benchmark of cases is told: which of them, how many instances, and how to run."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=description)
+    parser.add_argument("--datasets", nargs="+", choices=datasets, default=datasets, metavar="NAME")
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
+    parser.add_argument("--instances", type=int, default=INSTANCES)
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
+    return parser
 
 
 def case_jobs(datasets: Sequence[str], backbones: Sequence[str], instances: int, seed: int) -> list[Job]:
