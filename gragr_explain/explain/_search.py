@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.explain._best_set import best_set
+from gragr_explain.explain._elimination import eliminate
 from gragr_explain.explain._greedy import greedy_search
 from gragr_explain.explain._refine import refine
 from gragr_explain.explain._worth import Ranking, Trials
@@ -81,10 +82,11 @@ def search(
         edges = torch.isin(part, parts).nonzero().view(-1)
         shortlist = max(length + _FEWEST, min(_MESSAGES // edges_each, _MOST))
         some, own, place = trials.only(parts), factor[edges], found.place[edges]
-        refined = refine(some, own, place, classes=classes, length=length, shortlist=shortlist)
+        stays = eliminate(some, own, classes=classes, length=length, shortlist=shortlist)
+        refined = refine(some, own, place, stays, classes=classes, length=length, shortlist=shortlist)
         if not ranked:
             starts = place > 0, (refined.place > 0) & (refined.place <= refined.length[some.edge_part])
-            refined = best_set(some, own, starts, classes=classes, length=length, shortlist=shortlist)
+            refined = best_set(some, own, starts, stays <= shortlist, classes=classes, length=length)
         found = _with(found, edges, parts, refined)
     return found.mask(part, length)
 

@@ -137,16 +137,28 @@ def look(trials: Trials, kept: Tensor, classes: bool) -> Seen:
     """
     seen, promise = [], []
     for some in kept.split(max(1, trials.at_once // 2)):
-        masks = torch.cat([some, ~some]).to(trials.dtype).requires_grad_()
-        with torch.enable_grad():
-            scores = trials.scores(masks)
-            # the sum with nothing of the masks has a gradient even where a model uses none of its edges
-            (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
-        seen.append(scores.detach())
+        scores, gradients = slopes(trials, torch.cat([some, ~some]).to(trials.dtype))
+        seen.append(scores)
         promise.append(SUFFICIENCY * gradients[: len(some)] + gradients[len(some) :])
     on, off = (torch.cat(each) for each in zip(*(scores.chunk(2) for scores in seen), strict=True))
     worth, height = _judged(torch.cat([on, off]), classes, SUFFICIENCY)
     return Seen(worth, height, _judged(torch.cat([off, on]), classes, SUFFICIENCY)[0], torch.cat(promise))
+
+
+def slopes(trials: Trials, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores under masks, ``[num_masks, num_parts]``, and their gradients, ``[num_masks, num_edges]``."""
+    with torch.enable_grad():
+        masks = masks.detach().requires_grad_()
+        scores = trials.scores(masks)
+        # the sum with nothing of the masks has a gradient even where a model uses none of its edges
+        (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)
+    return scores.detach(), gradients
+
+
+def promise_beside(trials: Trials, factor: Tensor, chosen: Tensor, classes: bool) -> Tensor:
+    """What the edges beside chosen ones promise, times a factor, ``[num_edges]``; negative infinity for the chosen."""
+    promise = look(trials, chosen.unsqueeze(0), classes).promise[0] * factor
+    return promise.masked_fill(chosen, -torch.inf)
 
 
 def _judged(scores: Tensor, classes: bool, sufficiency: float) -> tuple[Tensor, Tensor]:
@@ -198,6 +210,24 @@ class Ranking:
     place: Tensor
     length: Tensor
     rest: Tensor
+
+    @classmethod
+    def of(cls, trials: Trials, factor: Tensor, place: Tensor, count: Tensor, *, classes: bool, length: int) -> Ranking:
+        """The ranking of chosen edges, and, where all so many of a part count, of what is promised beside them.
+
+        Args:
+            trials: The predictions.
+            factor: What the gradients of edges are multiplied with, ``[num_edges]``.
+            place: The place of each chosen edge, from 1, or 0, ``[num_edges]``.
+            count: How many of the chosen edges of each part count, ``[num_parts]``.
+            classes: Whether scores are log-odds.
+            length: How many edges a part may have chosen.
+        """
+        rest = torch.zeros_like(place, dtype=trials.dtype)
+        if bool((count == length).any()):
+            chosen = (place > 0) & (place <= count[trials.edge_part])
+            rest = promise_beside(trials, factor, chosen, classes).clamp(min=0).to(trials.dtype)
+        return cls(place, count, rest)
 
     def mask(self, part: Tensor, most: int) -> Tensor:
         """A mask in ``[0, 1]`` that ranks edges, ``[num_edges]``.

@@ -147,7 +147,8 @@ def test_gradients_choose_what_is_tried_of_many_edges() -> None:
     place = eliminate(trials, torch.ones(100), classes=True, length=5, shortlist=10)
     assert sorted(place.tolist()) == list(range(1, 101))
     assert set((place <= 10).nonzero().view(-1).tolist()) == set(weight.topk(10).indices.tolist())
-    found = refine(trials, torch.ones(100), torch.zeros(100, dtype=torch.long), classes=True, length=5, shortlist=10)
+    nothing = torch.zeros(100, dtype=torch.long)
+    found = refine(trials, torch.ones(100), nothing, place, classes=True, length=5, shortlist=10)
     assert order_of(found.place) == weight.topk(5).indices.tolist()
     assert (found.rest[found.place == 0] >= 0).all()
     assert found.rest.argmax() == weight.topk(6).indices[-1]

@@ -161,7 +161,8 @@ def test_refining_where_the_search_has_failed_gains_most_of_what_refining_everyw
 def test_fewer_edges_are_tried_in_larger_parts(where, num_edges, expected, monkeypatch) -> None:
     seen = []
 
-    def noted(trials, factor, place, *, classes, length, shortlist):
+    def noted(trials, factor, place, stays, *, classes, length, shortlist):
+        assert int(stays.max()) == num_edges
         seen.append(shortlist)
         return Ranking(place, torch.zeros(1, dtype=torch.long), torch.zeros(num_edges))
 
