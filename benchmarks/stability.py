@@ -17,7 +17,7 @@ from benchmarks._runs import Job
 from benchmarks.fidelity._cases import BACKBONES, DATASETS
 from benchmarks.fidelity._explainers import EXPLAINERS
 from benchmarks.fidelity._jobs import FOLDER, read, run
-from benchmarks.fidelity._parts import case_jobs, score_jobs
+from benchmarks.fidelity._parts import case_jobs, explainer_jobs
 from benchmarks.fidelity._perturbed import NOISE, REWIRED
 from benchmarks.fidelity._stability import (
     BETTER,
@@ -30,7 +30,7 @@ from benchmarks.fidelity._stability import (
     TOP,
     measure,
 )
-from benchmarks.fidelity._tables import REFINED
+from benchmarks.fidelity._tables import REFINED, UNTRAINED
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -38,6 +38,9 @@ from matplotlib import pyplot as plt
 CASES = ("Cora", "Texas", "digits", "MUTAG")
 SLOW = 2
 """The speed from which on an explainer explains fewer instances."""
+LEFT_OUT = (*REFINED, UNTRAINED)
+"""What is about other questions: how much is refined, and what a model has to do with motifs."""
+USES = "ours, uses"
 TITLES = {
     "seeds": "other seeds",
     "noise": "noise (GES)",
@@ -75,9 +78,8 @@ PROTOCOL = {
 def stability_jobs(datasets: Sequence[str], backbones: Sequence[str], instances: int, slow: int) -> list[list[Job]]:
     """The explainers on all cases, the fastest first; what is slow on the first instances alone."""
     groups: dict[tuple[bool, str, str], list[Job]] = {}
-    for job in score_jobs(
-        case_jobs(datasets, backbones, instances, 0), [name for name in EXPLAINERS if name not in REFINED]
-    ):
+    names = [name for name in EXPLAINERS if name not in LEFT_OUT]
+    for job in explainer_jobs(case_jobs(datasets, backbones, instances, 0), names):
         is_slow = EXPLAINERS[job["explainer"]].speed >= SLOW
         own = {
             "part": "stability",
@@ -126,12 +128,26 @@ def verdict(rows: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame) -> lis
         f"**Ours {'has the best mean rank' if not before else 'does not have the best mean rank'} of the "
         f"{len(ranks)} explainers that look at the model, {ranks['all']['ours']:.2f}** "
         f"({'goal met' if not before else 'goal missed; better: ' + ', '.join(before)}). "
-        f"From run to run, its masks are identical for {100 * again.mean():.0f} % of {len(again)} instances.",
+        f"From run to run, its masks are identical for {100 * again.mean():.0f} % of {len(again)} instances."
+        + uses_verdict(ranks),
         f"How many are on average more stable than ours: {'; '.join(better) or 'none by any measure'}. "
         "PageRank and distance do not look at the model: what is the same for every model is stable, and says nothing "
         "about any of them. They are marked with * and have no rank, and neither has chance (random).",
         WHY,
     ]
+
+
+def uses_verdict(ranks: pd.DataFrame) -> str:
+    """The same of our evidence of what a model uses, which is a mask of its own."""
+    if USES not in ranks.index:
+        return ""
+    rank, better = ranks["all"][USES], [name for name, own in ranks["all"].items() if own < ranks["all"][USES]]
+    return (
+        f" What a model *uses*, our other evidence (`evidence='uses'`), has {rank:.2f}, "
+        + (f"better: {', '.join(map(str, better))}" if better else "the best of all")
+        + ". It weighs edges by walks that gradients guide, and on motifs those of a model of random weights are much "
+        "like them (fidelity.md): it is stable in part because it shows where edges are, as well as what was learned."
+    )
 
 
 def table_of(means: pd.DataFrame, ranks: pd.DataFrame) -> pd.DataFrame:
@@ -165,7 +181,7 @@ def draw(means: pd.DataFrame, ranks: pd.DataFrame) -> None:
     for axis, (name, better) in zip(axes, BETTER.items(), strict=True):
         for place, explainer in enumerate(order):
             values = means.xs(explainer, level="explainer")[name]
-            colour = "tab:red" if explainer == "ours" else "tab:blue"
+            colour = {"ours": "tab:red", USES: "tab:orange"}.get(explainer, "tab:blue")
             axis.scatter(values, [place] * len(values), s=8, alpha=0.5, color=colour)
             axis.plot([values.mean()], [place], marker="|", ms=13, color="black")
         axis.set(title=TITLES[name], xlabel=f"{better} is better")
@@ -205,7 +221,9 @@ def main() -> None:
             f"{count.max()} a case of {', '.join(options.datasets)} with {', '.join(options.backbones)}; "
             f"{options.slow_instances} for explainers that learn or sample for each "
             f"({', '.join(name for name, method in EXPLAINERS.items() if method.speed >= SLOW)}). Ranks and the table "
-            "are means over cases, of the instances that all have. AttentionExplainer is for GAT alone.",
+            "are means over cases, of the instances that all have. AttentionExplainer is for GAT alone. *ours, uses* "
+            "and the magnitudes of Captum's signed methods show what a model uses, for the prediction or against it, "
+            "all others what supports it.",
             f"*Other seeds*: Jaccard index of the {TOP} strongest edges between {SEEDS} runs; identical where all "
             f"masks are equal. *Noise*: {NOISE_DRAWS} draws, {100 * NOISE:.0f} % of the ones of binary features moved, "
             f"or normal noise of {100 * NOISE:.0f} % of the standard deviation. *Rewiring*: {100 * REWIRED:.0f} % of "

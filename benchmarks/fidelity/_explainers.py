@@ -61,6 +61,8 @@ class Method:
         prepare: From a problem and a seed to its explanations, trained where it is one that is.
         applies: Whether it is for a data set and backbone.
         own: Whether it is this package's, so that its results depend on the code.
+        uses: Whether it shows what a model uses, for the prediction or against it, not what supports that. How well
+            that is done is asked of motifs.
     """
 
     settings: str
@@ -68,6 +70,7 @@ class Method:
     prepare: Callable[[Problem, int], Explain]
     applies: Callable[[str, str], bool] = lambda dataset, backbone: True
     own: bool = False
+    uses: bool = False
 
 
 def prepare(name: str, problem: Problem, seed: int = 0) -> Explain:
@@ -309,7 +312,7 @@ EXPLAINERS: dict[str, Method] = {
         "GradientContextExplainer(history=False, evidence='uses')",
         _FAST,
         _plain(lambda problem: GradientContextExplainer(history=False, evidence="uses")),
-        applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+        uses=True,
         own=True,
     ),
     "ours, uses, random weights": Method(
@@ -318,7 +321,7 @@ EXPLAINERS: dict[str, Method] = {
         lambda problem, seed: _plain(lambda _: GradientContextExplainer(history=False, evidence="uses"))(
             with_random_weights(problem, seed), seed
         ),
-        applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+        uses=True,
         own=True,
     ),
     **{
@@ -326,7 +329,7 @@ EXPLAINERS: dict[str, Method] = {
             f"CaptumExplainer({name!r}), absolute values",
             _FAST,
             _plain(lambda problem, name=name: CaptumExplainer(name), scale=True, magnitude=True),  # type: ignore[misc]
-            applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+            uses=True,
         )
         for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")
     },
@@ -354,7 +357,7 @@ EXPLAINERS: dict[str, Method] = {
         lambda problem, seed: (
             lambda instance, target: Masks(pagerank(problem, instance, restart=0.05, of_weaker_end=True))
         ),
-        applies=lambda dataset, backbone: dataset in MOTIF_DATASETS,
+        uses=True,
     ),
     "distance": Method(
         "1 / (1 + hops)",

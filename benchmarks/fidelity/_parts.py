@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks._runs import Job
 from benchmarks.fidelity import _scores
-from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES, describe, recipe
+from benchmarks.fidelity._cases import BACKBONES, DATASETS, INSTANCES, MOTIF_DATASETS, describe, recipe
 from benchmarks.fidelity._explainers import EXPLAINERS, settings_of
 from benchmarks.fidelity._jobs import FOLDER, Measure, explanation_code
 
@@ -49,7 +49,7 @@ def case_jobs(datasets: Sequence[str], backbones: Sequence[str], instances: int,
     ]
 
 
-def score_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
+def explainer_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
     """The explainers on the cases that they are for, each with all that its results depend on."""
     jobs = []
     for case in cases:
@@ -60,6 +60,15 @@ def score_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
                     settings["code"] = explanation_code()
                 jobs.append({**case, "part": "scores", "explainer": name, "settings": settings})
     return jobs
+
+
+def score_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
+    """The same of what fidelity asks: what a model uses is asked of motifs alone."""
+    return [
+        job
+        for job in explainer_jobs(cases, explainers)
+        if job["dataset"] in MOTIF_DATASETS or not EXPLAINERS[job["explainer"]].uses
+    ]
 
 
 def grouped(cases: Sequence[Job], jobs: Sequence[Job]) -> list[list[Job]]:

@@ -21,7 +21,7 @@ TOP = 10
 SEEDS = 3
 NOISE_DRAWS = 2
 REMOVALS, REMOVED = 30, 0.2
-MODEL_FREE = ("PageRank", "distance", "random")
+MODEL_FREE = ("PageRank", "PageRank, weaker end", "distance", "random")
 """What does not look at the model, whose change it cannot notice."""
 HISTORY = ("ours", "ours, no history", "ours, shuffled history")
 """Our explainer with the history of the training, without it and with that of other nodes."""

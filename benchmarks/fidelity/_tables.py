@@ -11,17 +11,13 @@ from scipy import stats
 from torch_geometric.explain.metric import characterization_score, fidelity_curve_auc
 
 from benchmarks.fidelity._cases import GRAPH_DATASETS, MOTIF_DATASETS, NODE_DATASETS
+from benchmarks.fidelity._explainers import EXPLAINERS
 from benchmarks.fidelity._scores import SHARES
 
 CELL = ["dataset", "backbone", "explainer", "focus", "mask"]
 HISTORY = ("ours, no history", "ours, shuffled history")
 UNTRAINED = "ours, uses, random weights"
-USES = (
-    "ours, uses",
-    UNTRAINED,
-    *(f"{name}, magnitude" for name in ("Deconvolution", "GuidedBackprop", "IntegratedGradients")),
-    "PageRank, weaker end",
-)
+USES = tuple(name for name, method in EXPLAINERS.items() if method.uses)
 """What a model uses, whether it speaks for the prediction or against it: the question that motifs answer."""
 REFINED = ("ours, never refined", "ours, always refined")
 """For nodes, no ranking refined, and all, where by default those are for which the search has failed."""

@@ -27,8 +27,8 @@ from benchmarks.fidelity._explainers import EXPLAINERS, Masks, prepare
 from benchmarks.fidelity._instance import Instance, Problem, probabilities
 from benchmarks.fidelity._motifs import MOTIF_DATASETS, motif_graph
 from benchmarks.fidelity._pages import write_pages
-from benchmarks.fidelity._parts import case_jobs, grouped, score_jobs
-from benchmarks.fidelity._tables import against, cells, characterisation, ranks
+from benchmarks.fidelity._parts import case_jobs, explainer_jobs, grouped, score_jobs
+from benchmarks.fidelity._tables import USES, against, cells, characterisation, ranks
 from gragr_explain import GraGR
 from gragr_explain.checkpoint import build_model
 from gragr_explain.messages import masked_output
@@ -337,6 +337,15 @@ def test_the_fast_explainers_come_first():
     speeds = [EXPLAINERS[job["explainer"]].speed for group in groups for job in group if job["part"] == "scores"]
     assert speeds == sorted(speeds)
     assert all(len({(job["dataset"], job["backbone"]) for job in group}) == 1 for group in groups)
+
+
+def test_what_a_model_uses_is_asked_of_motifs_alone_where_fidelity_is_measured():
+    cases = case_jobs(["Cora", "tree-cycle"], ["GIN"], 2, 0)
+    asked = {(job["dataset"], job["explainer"]) for job in score_jobs(cases, list(EXPLAINERS))}
+    assert ("tree-cycle", "ours, uses") in asked
+    assert not {name for dataset, name in asked if dataset == "Cora"} & set(USES)
+    everywhere = {(job["dataset"], job["explainer"]) for job in explainer_jobs(cases, list(EXPLAINERS))}
+    assert everywhere - asked == {("Cora", name) for name in USES}
 
 
 def made_up(case: dict, explainer: str, gain: float) -> list[dict]:

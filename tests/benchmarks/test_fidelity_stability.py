@@ -16,7 +16,7 @@ from benchmarks.fidelity import _stability
 from benchmarks.fidelity._instance import Instance, Problem, probabilities
 from benchmarks.fidelity._perturbed import NOISE, REWIRED, noisy, rewired, with_noise
 from benchmarks.fidelity._stability import BETTER, cosine, jaccard, measure
-from benchmarks.stability import means_of, ranks_of
+from benchmarks.stability import means_of, ranks_of, uses_verdict
 from gragr_explain import GraGR
 
 NODE = 7
@@ -240,3 +240,10 @@ def test_explainers_are_compared_on_the_instances_that_all_of_a_case_have():
     assert means.loc[("random", "GCN", "ours"), "noise"] == pytest.approx(0.9)
     assert means.loc[("random", "GIN", "ours"), "noise"] == pytest.approx(0.3)
     assert ranks_of(means)["all"].to_dict() == {"Saliency": 1.5, "ours": 1.5, "GNNExplainer": 3}
+
+
+def test_the_page_says_who_is_more_stable_than_what_is_used():
+    ranks = pd.DataFrame({"all": {"Saliency": 1.5, "ours, uses": 2.25, "ours": 3.0}})
+    assert "has 2.25, better: Saliency. " in uses_verdict(ranks)
+    assert "has 2.25, the best of all. " in uses_verdict(ranks.drop(index="Saliency"))
+    assert uses_verdict(ranks.drop(index="ours, uses")) == ""
