@@ -77,7 +77,7 @@ def rows_of(case: Problem, instance: Instance, name: str) -> list[dict[str, Any]
     return rows
 
 
-def explainer_jobs(cases: Sequence[Job]) -> list[Job]:
+def known_size_jobs(cases: Sequence[Job]) -> list[Job]:
     """Each explainer on each case, with all that its results depend on."""
     return [
         {
@@ -158,7 +158,7 @@ def main() -> None:
     options = case_parser("known_size", __doc__, DATASETS).parse_args()
 
     cases = case_jobs(options.datasets, options.backbones, options.instances, 0)
-    best_jobs, own_jobs = ceiling_jobs(cases), explainer_jobs(cases)
+    best_jobs, own_jobs = ceiling_jobs(cases), known_size_jobs(cases)
     of_case = [
         [best, *own_jobs[len(EXPLAINERS) * row : len(EXPLAINERS) * (row + 1)]] for row, best in enumerate(best_jobs)
     ]

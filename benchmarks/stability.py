@@ -40,7 +40,7 @@ SLOW = 2
 """The speed from which on an explainer explains fewer instances."""
 LEFT_OUT = (*REFINED, UNTRAINED)
 """What is about other questions: how much is refined, and what a model has to do with motifs."""
-USES = "ours, uses"
+OUR_USES = "ours, uses"
 TITLES = {
     "seeds": "other seeds",
     "noise": "noise (GES)",
@@ -115,7 +115,8 @@ def ranks_of(means: pd.DataFrame) -> pd.DataFrame:
 
 def verdict(rows: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame) -> list[str]:
     """Whether the goals are met, and who is more stable at what."""
-    before = [f"{name} ({rank:.2f})" for name, rank in ranks["all"].items() if rank < ranks["all"]["ours"]]
+    others = ranks["all"].drop(index=OUR_USES, errors="ignore")
+    before = [f"{name} ({rank:.2f})" for name, rank in others.items() if rank < ranks["all"]["ours"]]
     again = rows[(rows.explainer == "ours") & (rows.measure == "identical")].value
     everywhere = means.groupby("explainer").mean()
     better = []
@@ -140,9 +141,9 @@ def verdict(rows: pd.DataFrame, means: pd.DataFrame, ranks: pd.DataFrame) -> lis
 
 def uses_verdict(ranks: pd.DataFrame) -> str:
     """The same of our evidence of what a model uses, which is a mask of its own."""
-    if USES not in ranks.index:
+    if OUR_USES not in ranks.index:
         return ""
-    rank, better = ranks["all"][USES], [name for name, own in ranks["all"].items() if own < ranks["all"][USES]]
+    rank, better = ranks["all"][OUR_USES], [name for name, own in ranks["all"].items() if own < ranks["all"][OUR_USES]]
     return (
         f" What a model *uses*, our other evidence (`evidence='uses'`), has {rank:.2f}, "
         + (f"better: {'; '.join(map(str, better))}" if better else "the best of all")
@@ -182,7 +183,7 @@ def draw(means: pd.DataFrame, ranks: pd.DataFrame) -> None:
     for axis, (name, better) in zip(axes, BETTER.items(), strict=True):
         for place, explainer in enumerate(order):
             values = means.xs(explainer, level="explainer")[name]
-            colour = {"ours": "tab:red", USES: "tab:orange"}.get(explainer, "tab:blue")
+            colour = {"ours": "tab:red", OUR_USES: "tab:orange"}.get(explainer, "tab:blue")
             axis.scatter(values, [place] * len(values), s=8, alpha=0.5, color=colour)
             axis.plot([values.mean()], [place], marker="|", ms=13, color="black")
         axis.set(title=TITLES[name], xlabel=f"{better} is better")
@@ -224,7 +225,7 @@ def main() -> None:
             f"({', '.join(name for name, method in EXPLAINERS.items() if method.speed >= SLOW)}). Ranks and the table "
             "are means over cases, of the instances that all have. AttentionExplainer is for GAT alone. *ours, uses* "
             "and the magnitudes of Captum's signed methods show what a model uses, for the prediction or against it, "
-            "all others what supports it.",
+            "as the weaker end of PageRank does, all others what supports it.",
             f"*Other seeds*: Jaccard index of the {TOP} strongest edges between {SEEDS} runs; identical where all "
             f"masks are equal. *Noise*: {NOISE_DRAWS} draws, {100 * NOISE:.0f} % of the ones of binary features moved, "
             f"or normal noise of {100 * NOISE:.0f} % of the standard deviation. *Rewiring*: {100 * REWIRED:.0f} % of "

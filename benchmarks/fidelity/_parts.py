@@ -63,7 +63,7 @@ def explainer_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]
 
 
 def score_jobs(cases: Sequence[Job], explainers: Sequence[str]) -> list[Job]:
-    """The same of what fidelity asks: what a model uses is asked of motifs alone."""
+    """Those of them whose fidelity is measured: what shows what a model uses is asked of motifs alone."""
     return [
         job
         for job in explainer_jobs(cases, explainers)

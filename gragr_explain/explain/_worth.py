@@ -213,7 +213,7 @@ class Ranking:
 
     @classmethod
     def of(cls, trials: Trials, factor: Tensor, place: Tensor, count: Tensor, *, classes: bool, length: int) -> Ranking:
-        """The ranking of chosen edges, and, where all so many of a part count, of what is promised beside them.
+        """The ranking of chosen edges and, where ``length`` edges of a part count, of what is promised beside them.
 
         Args:
             trials: The predictions.

@@ -16,7 +16,8 @@ from benchmarks.fidelity import _stability
 from benchmarks.fidelity._instance import Instance, Problem, probabilities
 from benchmarks.fidelity._perturbed import NOISE, REWIRED, noisy, rewired, with_noise
 from benchmarks.fidelity._stability import BETTER, cosine, jaccard, measure
-from benchmarks.stability import means_of, ranks_of, uses_verdict
+from benchmarks.fidelity._tables import REFINED, UNTRAINED
+from benchmarks.stability import means_of, ranks_of, stability_jobs, uses_verdict
 from gragr_explain import GraGR
 
 NODE = 7
@@ -240,6 +241,14 @@ def test_explainers_are_compared_on_the_instances_that_all_of_a_case_have():
     assert means.loc[("random", "GCN", "ours"), "noise"] == pytest.approx(0.9)
     assert means.loc[("random", "GIN", "ours"), "noise"] == pytest.approx(0.3)
     assert ranks_of(means)["all"].to_dict() == {"Saliency": 1.5, "ours": 1.5, "GNNExplainer": 3}
+
+
+def test_what_supports_and_what_is_used_is_asked_but_not_how_much_is_refined():
+    jobs = [job for group in stability_jobs(["Cora", "MUTAG"], ["GCN"], 5, 1) for job in group]
+    asked = {(job["dataset"], job["explainer"]) for job in jobs}
+    assert {(dataset, "ours, uses") for dataset in ("Cora", "MUTAG")} <= asked
+    assert not {name for _, name in asked} & {*REFINED, UNTRAINED}
+    assert {job["instances"] for job in jobs if job["explainer"] == "GNNExplainer"} == {1}
 
 
 def test_the_page_says_who_is_more_stable_than_what_is_used():

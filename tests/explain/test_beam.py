@@ -12,7 +12,7 @@ from predictions import Broken, Pairs, Parts, problem
 from torch import Tensor
 
 from gragr_explain.explain import _beam
-from gragr_explain.explain._beam import cut_down
+from gragr_explain.explain._beam import _without_one, cut_down
 from gragr_explain.explain._worth import fine_values
 
 
@@ -86,6 +86,43 @@ def test_nothing_is_left_where_nothing_helps_or_nothing_is_there() -> None:
 
 
 def test_sets_to_which_a_model_has_no_answer_are_not_left() -> None:
-    trials = Broken(torch.tensor([[5.0, -1.0, 3.0, 2.0]]), torch.zeros(1, 4, 4), torch.tensor([-4.0]))
-    found = cut_down(trials, everything(trials), classes=True, most=3)
-    assert worth_of(trials, found) > -1
+    trials = Broken(torch.tensor([[9.0, 3.0, 1.0, 1.0]]), torch.zeros(1, 4, 4), torch.tensor([-4.0]))
+    found = cut_down(trials, everything(trials), classes=True, most=1)  # the first edge alone would be best
+    assert found.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+def test_numbers_of_any_scale(scale: float) -> None:
+    weight = torch.tensor([[5.0, 3.0, 1.0, -1.0, -2.0, -6.0]])
+    trials = Pairs(scale * weight, torch.zeros(1, 6, 6), torch.zeros(1))
+    found = cut_down(trials, everything(trials), classes=False, most=3)
+    assert found.nonzero().view(-1).tolist() == [0, 1, 2]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_the_best_16_different_sets_go_on(seed: int) -> None:
+    trials = problem(seed, num_edges=8, interaction=3.0)
+    sets, edges = everything(trials).unsqueeze(0), range(8)
+    for size in (7, 6, 5):  # of 8, 28 and 56 sets
+        sets, worth = _without_one(trials, sets, torch.ones(1), classes=True)
+        found = [tuple(kept.nonzero().view(-1).tolist()) for kept in sets if kept.any()]
+        assert len(found) == len(set(found)) == min(16, len(list(combinations(edges, size))))
+        assert {len(kept) for kept in found} == {size}
+        assert float(worth) == pytest.approx(worth_of(trials, sets[0]))
+        if size > 5:  # for the last, what goes on may not contain the best
+            ordered = sorted((subset_worth(trials, kept) for kept in combinations(edges, size)), reverse=True)
+            assert [subset_worth(trials, kept) for kept in found] == pytest.approx(ordered[: len(found)], abs=2e-6)
+
+
+def subset_worth(trials: Pairs, edges: tuple[int, ...]) -> float:
+    kept = torch.zeros(trials.weight.size(1), dtype=torch.bool)
+    kept[list(edges)] = True
+    return worth_of(trials, kept)
+
+
+def test_of_sets_that_are_worth_the_same_the_first_goes_on() -> None:
+    trials = Pairs(torch.tensor([[1.000001, 1.0]]), torch.zeros(1, 2, 2), torch.zeros(1))
+    assert 0 < subset_worth(trials, (0,)) - subset_worth(trials, (1,)) < 1e-6
+    found, _ = _without_one(trials, torch.ones(1, 2, dtype=torch.bool), torch.ones(1), classes=True)
+    assert found.tolist() == [[False, True], [True, False]]

@@ -87,6 +87,22 @@ def test_the_best_three_edges_need_not_contain_the_best_two() -> None:
     assert chosen == {2: [3, 4], 3: [0, 1, 2]}
 
 
+class TwoMotifs(Pairs):
+    """Two motifs that share an edge: one of four edges, which speaks louder, and one of three."""
+
+    def scores(self, masks: Tensor) -> Tensor:
+        motifs = 10 * masks[:, [0, 1, 2, 3]].prod(1, keepdim=True) + 6 * masks[:, [0, 4, 5]].prod(1, keepdim=True)
+        return super().scores(masks) + motifs
+
+
+@pytest.mark.parametrize("num_edges", [6, 10])
+def test_what_no_single_step_leads_to_is_left_of_all_edges(num_edges: int) -> None:
+    nothing = torch.zeros(1, num_edges)
+    trials = TwoMotifs(nothing, torch.zeros(1, num_edges, num_edges), torch.tensor([-3.0]))
+    mask = search(trials, length=3, where=Where.EVERYWHERE, ranked=False)
+    assert (mask > 0.5).nonzero().view(-1).tolist() == [0, 4, 5]
+
+
 @given(st.integers(0, 10_000), st.integers(1, 3))
 @settings(max_examples=15, deadline=None)
 def test_parts_do_not_know_of_each_other(seed: int, length: int) -> None:
