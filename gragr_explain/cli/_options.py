@@ -48,7 +48,7 @@ Ranked: TypeAlias = Annotated[
     typer.Option(
         "--ranked/--best-set",
         help="Whether the first few of the edges found are to explain well, too, or only all of them together, at most "
-        "as many as --search-edges, which takes several times as long.",
+        "as many as --search-edges, which takes two to six times as long.",
     ),
 ]
 

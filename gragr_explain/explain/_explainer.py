@@ -154,8 +154,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         ranked: Whether the first few of the edges found are to explain well, too, as one ranking does for all numbers
             of edges. ``False`` is for where the number is known: a search for the set of at most ``search_edges`` edges
             that explains best together, which goes on from the ranking in up to 1,024 edges, of nodes, links and graphs
-            alike (``reports/known_size.md``). It takes several times as long as a refined ranking, and very long for
-            models of which no copies can be explained in one pass.
+            alike (``reports/known_size.md``). It takes two to six times as long as a ranking, and very long for models
+            of which no copies can be explained in one pass.
         history_weight: How much the gradient attention of the training weighs in the evidence of edges, as an
             exponent: 0 is not at all, 1 is in full. The default costs neither fidelity nor stability, and more gains
             none (``reports/history_weight.md``).
