@@ -5,19 +5,16 @@ What is measured is kept, explainer by explainer; whoever interrupts it goes on 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import pandas as pd
 
 from benchmarks._page import _markdown, save_figure, write_page
 from benchmarks._runs import Job
-from benchmarks.fidelity._cases import BACKBONES, DATASETS
 from benchmarks.fidelity._explainers import EXPLAINERS
-from benchmarks.fidelity._jobs import FOLDER, read, run
-from benchmarks.fidelity._parts import case_jobs, explainer_jobs
+from benchmarks.fidelity._jobs import read_all, run
+from benchmarks.fidelity._parts import case_jobs, case_parser, explainer_jobs
 from benchmarks.fidelity._perturbed import NOISE, REWIRED
 from benchmarks.fidelity._stability import (
     BETTER,
@@ -193,19 +190,14 @@ def draw(means: pd.DataFrame, ranks: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stability", description=__doc__)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=CASES, metavar="NAME")
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME")
-    parser.add_argument("--instances", type=int, default=10)
+    parser = case_parser("stability", __doc__)
+    parser.set_defaults(datasets=CASES, instances=10)
     parser.add_argument("--slow-instances", type=int, default=4, help="of explainers that learn or sample for each")
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="where what is measured is kept")
     options = parser.parse_args()
 
     groups = stability_jobs(options.datasets, options.backbones, options.instances, options.slow_instances)
     run(groups, measure, options.workers, options.results)
-    found = [read(job, options.results) for group in groups for job in group]
-    everything = pd.concat([rows for rows in found if rows is not None], ignore_index=True)
+    everything = read_all([job for group in groups for job in group], options.results)
     failed, rows = everything[everything.measure == "error"], everything[everything.measure != "error"]
     means = means_of(rows)
     ranks = ranks_of(means)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import SAME, Trials, by_part, fine_values, sets_at_once, unit_of
+from gragr_explain.explain._worth import SAME, Trials, by_part, fine_values, fine_values_of, unit_of
 
 _WIDTH = 16  # how many sets of each size go on
 
@@ -60,13 +60,11 @@ def _without_one(trials: Trials, sets: Tensor, unit: Tensor, classes: bool) -> t
     before = each.expand(-1, gone.size(1)).flatten()  # which set is left without it
     gone = gone.flatten(0, 1)
     own = torch.arange(num_edges, device=part.device)
-    at_once = sets_at_once(num_edges)
-    tried = torch.cat(
-        [
-            fine_values(trials, sets[some] & (own != leaving[:, part]), classes)
-            for some, leaving in zip(before.split(at_once), gone.split(at_once), strict=True)
-        ]
-    ).masked_fill(gone < 0, -torch.inf)
+
+    def without(some: Tensor, leaving: Tensor) -> Tensor:
+        return sets[some] & (own != leaving[:, part])
+
+    tried = fine_values_of(trials, without, before, gone, classes=classes).masked_fill(gone < 0, -torch.inf)
     found, worths = [], []
     for _ in range(min(_WIDTH, len(tried))):
         top = tried.max(0).values

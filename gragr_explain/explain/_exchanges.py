@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gragr_explain.explain._elimination import eliminate
 from gragr_explain.explain._moves import better, improve
-from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, sets_at_once, unit_of
+from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, fine_values_of, unit_of
 
 _ROUNDS = 4  # how often a ranking is ordered anew, at most
 _EXCHANGES = 16  # the most exchanges in a round
@@ -115,9 +115,8 @@ def _steps(trials: Trials, chosen: Tensor, others: Tensor, most: int | None) -> 
 def _without_and_with(trials: Trials, chosen: Tensor, gone: Tensor, come: Tensor, classes: bool) -> Tensor:
     """What sets are worth without some edge and with another, ``[num_pairs, num_parts]``."""
     part, own = trials.edge_part, torch.arange(chosen.numel(), device=chosen.device)
-    at_once, worth = sets_at_once(part.numel()), [torch.zeros(0, trials.num_parts, device=part.device)]
-    for start in range(0, len(gone), at_once):
-        leaving, joining = gone[start : start + at_once], come[start : start + at_once]
-        sets = chosen & (own != leaving[:, part]) | (own == joining[:, part])
-        worth.append(fine_values(trials, sets, classes))
-    return torch.cat(worth)
+
+    def changed(leaving: Tensor, joining: Tensor) -> Tensor:
+        return chosen & (own != leaving[:, part]) | (own == joining[:, part])
+
+    return fine_values_of(trials, changed, gone, come, classes=classes)

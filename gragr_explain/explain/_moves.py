@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, sets_at_once, unit_of
+from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, fine_values_of, unit_of
 
 _MOVES = 64  # the most moves of a ranking
 
@@ -103,11 +103,12 @@ class _State:
         edges = rows.clone()
         rows[number, part], edges[number, part] = kept, self.edge[part, column]
         own, ranked = torch.arange(self.part.numel(), device=part.device), self.place > 0
-        worth, at_once = [], sets_at_once(self.part.numel())
-        for some, added in zip(rows.split(at_once), edges.split(at_once), strict=True):
-            sets = ranked & (self.place <= some[:, self.part]) | (own == added[:, self.part])
-            worth.append(fine_values(self.trials, sets, self.classes))
-        self.table[todo] = torch.cat(worth)[number, part]
+
+        def with_one(first: Tensor, added: Tensor) -> Tensor:
+            return ranked & (self.place <= first[:, self.part]) | (own == added[:, self.part])
+
+        worth = fine_values_of(self.trials, with_one, rows, edges, classes=self.classes)
+        self.table[todo] = worth[number, part]
 
     def move(self) -> Tensor:
         """Make the best move of each ranking; returns which were improved, ``[num_parts]``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,6 +87,26 @@ def fine_values(trials: Trials, kept: Tensor, classes: bool) -> Tensor:
     return worth.where(worth.isfinite(), NO_ANSWER)
 
 
+def fine_values_of(trials: Trials, make: Callable[..., Tensor], *of_sets: Tensor, classes: bool) -> Tensor:
+    """What sets are worth that are made some at a time, since all together would take too much memory.
+
+    Args:
+        trials: The predictions.
+        make: From what some sets are made of to the sets, ``[num_some, num_edges]``.
+        *of_sets: What each set is made of, all ``[num_sets, *]``.
+        classes: Whether scores are log-odds.
+
+    Returns:
+        As :func:`fine_values`, ``[num_sets, num_parts]``.
+    """
+    num_edges, device = trials.edge_part.numel(), trials.edge_part.device
+    at_once, worth = max(1, min(_MASKS, _NUMBERS // num_edges)), [torch.zeros(0, trials.num_parts, device=device)]
+    for start in range(0, len(of_sets[0]), at_once):
+        sets = make(*(each[start : start + at_once] for each in of_sets))
+        worth.append(fine_values(trials, sets, classes))
+    return torch.cat(worth)
+
+
 def unit_of(trials: Trials, classes: bool) -> Tensor:
     """What worths are measured in: 1; for regression, what is explained, ``[num_parts]``."""
     part = trials.edge_part
@@ -94,11 +115,6 @@ def unit_of(trials: Trials, classes: bool) -> Tensor:
     none_and_all = torch.tensor([[0.0], [1.0]], dtype=trials.dtype, device=part.device).expand(2, part.numel())
     with torch.no_grad():
         return trials.scores(none_and_all).double().nan_to_num(0, 0, 0).abs().max(0).values
-
-
-def sets_at_once(num_edges: int) -> int:
-    """How many sets of so many edges may be judged together."""
-    return max(1, min(_MASKS, _NUMBERS // num_edges))
 
 
 def _scores(trials: Trials, kept: Tensor) -> Tensor:

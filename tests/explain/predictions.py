@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from gragr_explain.explain._worth import fine_values
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,25 @@ def problem(seed: int, num_parts: int = 1, num_edges: int = 6, interaction: floa
     return Pairs(weight, pairs, torch.randn(num_parts, generator=generator))
 
 
+def subset(edges: Iterable[int], num_edges: int) -> Tensor:
+    """A set of edges, as a mask."""
+    kept = torch.zeros(num_edges, dtype=torch.bool)
+    kept[list(edges)] = True
+    return kept
+
+
 def subsets(num_edges: int, length: int) -> list[Tensor]:
     """All sets of up to so many edges."""
-    found = []
-    for size in range(length + 1):
-        for some in combinations(range(num_edges), size):
-            kept = torch.zeros(num_edges, dtype=torch.bool)
-            kept[list(some)] = True
-            found.append(kept)
-    return found
+    return [subset(some, num_edges) for size in range(length + 1) for some in combinations(range(num_edges), size)]
+
+
+def worth_of(trials: Pairs, kept: Tensor) -> float:
+    return float(fine_values(trials, kept.bool().view(1, -1), classes=True))
+
+
+def best_by_brute_force(trials: Pairs, length: int, among: Tensor | None = None) -> float:
+    """What the best set of up to so many edges is worth, of all edges or of some, a mask."""
+    sets = torch.stack(subsets(trials.weight.size(1), length))
+    if among is not None:
+        sets = sets[~(sets & ~among).any(1)]
+    return float(fine_values(trials, sets, classes=True).max())

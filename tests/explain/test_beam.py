@@ -8,29 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from predictions import Broken, Pairs, Parts, problem
+from predictions import Broken, Pairs, Parts, best_by_brute_force, problem, subset, worth_of
 from torch import Tensor
 
 from gragr_explain.explain import _beam
 from gragr_explain.explain._beam import _without_one, cut_down
-from gragr_explain.explain._worth import fine_values
 
 
 def everything(trials: Pairs) -> Tensor:
     return torch.ones(trials.weight.size(1), dtype=torch.bool)
-
-
-def worth_of(trials: Pairs, kept: Tensor) -> float:
-    return float(fine_values(trials, kept.view(1, -1), classes=True))
-
-
-def best_by_brute_force(trials: Pairs, among: Tensor, most: int) -> float:
-    edges = among.nonzero().view(-1).tolist()
-    sets = [each for count in range(most + 1) for each in combinations(edges, count)]
-    kept = torch.zeros(len(sets), among.numel(), dtype=torch.bool)
-    for row, each in enumerate(sets):
-        kept[row, list(each)] = True
-    return float(fine_values(trials, kept, classes=True).max())
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 6))
@@ -39,7 +25,7 @@ def test_the_best_set_is_found_where_there_are_at_most_16_of_each_size(seed: int
     trials = problem(seed, num_edges=num_edges, interaction=3.0)  # of five edges, at most ten sets of a size
     found = cut_down(trials, everything(trials), classes=True, most=most)
     assert int(found.sum()) <= most
-    assert worth_of(trials, found) == pytest.approx(best_by_brute_force(trials, everything(trials), most), abs=2e-6)
+    assert worth_of(trials, found) == pytest.approx(best_by_brute_force(trials, most), abs=2e-6)
 
 
 @given(st.integers(0, 10_000), st.lists(st.booleans(), min_size=7, max_size=7))
@@ -48,9 +34,9 @@ def test_only_edges_of_the_start_are_left(seed: int, inside: list[bool]) -> None
     trials, start = problem(seed, num_edges=7, interaction=2.0), torch.tensor(inside)
     found = cut_down(trials, start, classes=True, most=3)
     assert not (found & ~start).any()
-    assert worth_of(trials, found) <= best_by_brute_force(trials, start, 3) + 1e-6
+    assert worth_of(trials, found) <= best_by_brute_force(trials, 3, start) + 1e-6
     if sum(inside) <= 5:
-        assert worth_of(trials, found) == pytest.approx(best_by_brute_force(trials, start, 3), abs=2e-6)
+        assert worth_of(trials, found) == pytest.approx(best_by_brute_force(trials, 3, start), abs=2e-6)
 
 
 def test_more_sets_at_a_time_find_what_one_misses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +45,7 @@ def test_more_sets_at_a_time_find_what_one_misses(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(_beam, "_WIDTH", width)
         problems = [problem(seed, num_edges=8, interaction=3.0) for seed in range(40)]
         found = [worth_of(each, cut_down(each, everything(each), classes=True, most=3)) for each in problems]
-        most = [best_by_brute_force(each, everything(each), 3) for each in problems]
+        most = [best_by_brute_force(each, 3) for each in problems]
         lost[width] = sum(most) - sum(found)
     assert lost[16] < 0.001 * 40
     assert lost[16] < 0.2 * lost[1]
@@ -111,18 +97,14 @@ def test_the_best_16_different_sets_go_on(seed: int) -> None:
         assert {len(kept) for kept in found} == {size}
         assert float(worth) == pytest.approx(worth_of(trials, sets[0]))
         if size > 5:  # for the last, what goes on may not contain the best
-            ordered = sorted((subset_worth(trials, kept) for kept in combinations(edges, size)), reverse=True)
-            assert [subset_worth(trials, kept) for kept in found] == pytest.approx(ordered[: len(found)], abs=2e-6)
-
-
-def subset_worth(trials: Pairs, edges: tuple[int, ...]) -> float:
-    kept = torch.zeros(trials.weight.size(1), dtype=torch.bool)
-    kept[list(edges)] = True
-    return worth_of(trials, kept)
+            ordered = sorted((worth_of(trials, subset(kept, 8)) for kept in combinations(edges, size)), reverse=True)
+            assert [worth_of(trials, subset(kept, 8)) for kept in found] == pytest.approx(
+                ordered[: len(found)], abs=2e-6
+            )
 
 
 def test_of_sets_that_are_worth_the_same_the_first_goes_on() -> None:
     trials = Pairs(torch.tensor([[1.000001, 1.0]]), torch.zeros(1, 2, 2), torch.zeros(1))
-    assert 0 < subset_worth(trials, (0,)) - subset_worth(trials, (1,)) < 1e-6
+    assert 0 < worth_of(trials, subset((0,), 2)) - worth_of(trials, subset((1,), 2)) < 1e-6
     found, _ = _without_one(trials, torch.ones(1, 2, dtype=torch.bool), torch.ones(1), classes=True)
     assert found.tolist() == [[False, True], [True, False]]

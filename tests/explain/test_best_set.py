@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from predictions import Broken, Pairs, Parts, problem
+from predictions import Broken, Pairs, Parts, best_by_brute_force, problem, subset, worth_of
 from torch import Tensor
 
 from gragr_explain import GradientContextExplainer
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._exchanges import exchanged
 from gragr_explain.explain._search import Where, search
-from gragr_explain.explain._worth import fine_values
-
-
-def worth_of(trials: Pairs, kept: Tensor) -> float:
-    return float(fine_values(trials, kept.bool().view(1, -1), classes=True))
-
-
-def subset(edges: tuple[int, ...], num_edges: int) -> Tensor:
-    kept = torch.zeros(num_edges, dtype=torch.bool)
-    kept[list(edges)] = True
-    return kept
-
-
-def best_by_brute_force(trials: Pairs, length: int) -> float:
-    num_edges = trials.weight.size(1)
-    sets = [each for count in range(length + 1) for each in combinations(range(num_edges), count)]
-    return max(worth_of(trials, subset(each, num_edges)) for each in sets)
 
 
 def found_by(trials: Pairs, length: int, *, ranked: bool = False) -> float:
