@@ -417,3 +417,23 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(tmp_path):
     assert len(after) == 6
     assert [path for path in before if after[path] != before[path]] == [cut]  # nothing else was measured twice
     pd.testing.assert_frame_equal(pd.read_parquet(cut).drop(columns="seconds"), rows.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("x = 1  # two", True),
+        ('"""Of a module."""\n\nx = (1)', True),
+        ("x = 2", False),
+        ("y = 1", False),
+        ('x = "1"', False),
+    ],
+)
+def test_what_is_said_of_code_makes_no_measurement_anew(other, same):
+    assert (_jobs.without_prose(other) == _jobs.without_prose("x = 1")) == same
+
+
+def test_docstrings_of_functions_and_attributes_are_prose():
+    said = 'def f(x: int = 0):\n    """Say."""\n    return x\n\nLIMIT = 3\n"""How many."""\n'
+    assert _jobs.without_prose(said) == _jobs.without_prose("def f(x: int = 0):\n    return x\nLIMIT = 3")
+    assert _jobs.without_prose('def f():\n    """Only this."""') != _jobs.without_prose("def g():\n    'Only that.'")
