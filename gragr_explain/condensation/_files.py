@@ -52,6 +52,14 @@ def load_condensed(folder: str | os.PathLike[str]) -> Data:
 
     Raises:
         CheckpointError: If the files are missing, damaged, foreign, or written by a newer version.
+
+    Example:
+        >>> import tempfile
+        >>> from gragr_explain.condensation import condense
+        >>> folder = tempfile.mkdtemp()
+        >>> save_condensed(condense(data, 0.4, epochs=1, progress=False), folder)
+        >>> load_condensed(folder).y
+        tensor([0, 1])
     """
     tensors, meta = read_pair(as_path(folder), "condensed", FORMAT, VERSION, CheckpointError)
     condensed = Data(**tensors, record=meta.get("content"))

@@ -119,6 +119,13 @@ def draw_prototypes(table: pd.DataFrame, ax: Axes, most: int = 24) -> Axes:
     Raises:
         InvalidTypeError: If ``table`` is no table, ``ax`` no axes, or ``most`` no integer.
         InvalidArgumentError: If it is not positive, or the table is empty or another.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from gragr_explain.condensation import condense
+        >>> table = prototypes(condense(data, 0.4, epochs=1, progress=False), data)
+        >>> draw_prototypes(table, Figure().add_subplot()).get_xlabel()
+        'real nodes that it stands for'
     """
     check_type("table", table, pd.DataFrame)
     check_type("ax", ax, Axes)

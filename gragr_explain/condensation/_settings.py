@@ -21,6 +21,10 @@ class CondensationSettings:
         lr_adj: The learning rate of the condensed structure.
         lr_model: The learning rate of the matching model.
         damping: The strength :math:`\\lambda` with which gradient fields are damped.
+
+    Example:
+        >>> CondensationSettings(damping=0.0).lr_feat
+        0.0001
     """
 
     hops: int = 2

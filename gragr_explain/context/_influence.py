@@ -127,7 +127,12 @@ def influences(
 
 
 class TrainedOn:
-    """What a model was trained on, made ready for many questions of :func:`influences`, whose arguments it takes."""
+    """What a model was trained on, made ready for many questions of :func:`influences`, whose arguments it takes.
+
+    Example:
+        >>> TrainedOn(trained, data).influences(3).train
+        tensor([0, 5])
+    """
 
     def __init__(self, model: nn.Module, data: Data, *, curvature: bool = True) -> None:
         check_data(data)

@@ -79,6 +79,11 @@ def load_graph_tasks(name: str, root: str | os.PathLike[str] | None = None, *, s
         DatasetError: If the data set is unknown, cannot be downloaded or is damaged, or RDKit is missing.
         InvalidArgumentError: If the data set has no such split.
         InvalidTypeError: If the name is no string, or the split no integer.
+
+    Example:
+        >>> tasks = load_graph_tasks("MUTAG")  # doctest: +SKIP
+        >>> tasks.task_names, len(tasks.train)  # doctest: +SKIP
+        (('label', 'size', 'cycles', 'branching', 'composition'), 150)
     """
     if not isinstance(name, str):
         raise InvalidTypeError(f"expected the name of a data set, got {type(name).__name__}")

@@ -135,7 +135,13 @@ def render_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = None
 
 
 def edit_sentences(summary: dict[str, Any]) -> list[str]:
-    """What :func:`summarise_edit` has found, in words."""
+    """What :func:`summarise_edit` has found, in words.
+
+    Example:
+        >>> from gragr_explain.editing import edit
+        >>> edit_sentences(summarise_edit(edit(trained, data, index=2, target=1, method="gd"), data))[1]
+        '0 other predictions changed.'
+    """
     if not summary["success"]:
         return [f"The model is as it was: {summary['reason']}."]
     if not summary["steps"]:

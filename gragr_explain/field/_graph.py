@@ -160,6 +160,10 @@ def prepare(field: Tensor, graph: Graph, edge_weight: Tensor | None = None) -> G
     Raises:
         InvalidTypeError: If the field is no tensor of float32 or float64.
         InvalidGraphError: If the field is not a matrix with a row for each node of the graph.
+
+    Example:
+        >>> prepare(torch.eye(3), torch.tensor([[0, 1], [1, 0]])).num_nodes
+        3
     """
     if not isinstance(field, Tensor) or field.dtype not in (torch.float32, torch.float64):
         got = field.dtype if isinstance(field, Tensor) else type(field).__name__
@@ -186,6 +190,12 @@ def check_edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None =
     Raises:
         InvalidTypeError: If ``edge_index`` is no integer tensor, or ``edge_weight`` no floating-point tensor.
         InvalidGraphError: If shapes do not fit, an index is out of range, or a weight is negative or not finite.
+
+    Example:
+        >>> check_edges(torch.tensor([[0, 1], [1, 2]]), num_nodes=2)
+        Traceback (most recent call last):
+            ...
+        gragr_explain.errors.InvalidGraphError: expected node indices in [0, 1] in edge_index, got 0 to 2
     """
     if isinstance(edge_index, Tensor) and edge_index.layout != torch.strided:
         raise InvalidTypeError(

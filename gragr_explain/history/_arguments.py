@@ -67,6 +67,13 @@ def warn_of_other_arguments(history: GradientHistory, given: Iterable[str], how:
         history: What was recorded of its training.
         given: The names of the tensors that it is called with beside features and edges.
         how: How to hand over what is missing, for the message.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warn_of_other_arguments(trained.history, ["edge_weight"])
+        >>> print(caught[0].message)
+        the model was trained without edge_weight, and is called with it: leave it out of the call, or of the graph
     """
     trained = history.arguments - _NOT_OF_GRAPHS
     asked = set(given) - _NOT_OF_GRAPHS

@@ -42,6 +42,10 @@ def knows_weights(history: GradientHistory, model: nn.Module) -> bool | None:
     Args:
         history: What was recorded.
         model: The model whose training it was, or one that wraps it.
+
+    Example:
+        >>> knows_weights(trained.history, trained), knows_weights(trained.history, nn.Linear(6, 2))
+        (True, False)
     """
     if history.checksums is None:
         return None
@@ -56,7 +60,15 @@ def knows_weights(history: GradientHistory, model: nn.Module) -> bool | None:
 
 
 def warn_of_other_weights(history: GradientHistory, model: nn.Module) -> None:
-    """Warn where a model was changed since it was recorded, so that its history is not wholly its own."""
+    """Warn where a model was changed since it was recorded, so that its history is not wholly its own.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warn_of_other_weights(trained.history, nn.Linear(6, 2))
+        >>> len(caught)
+        1
+    """
     if knows_weights(history, model) is False:
         warnings.warn(
             "the model's weights are none that it had while it was recorded: it was trained further, averaged or "

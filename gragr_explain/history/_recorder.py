@@ -301,7 +301,15 @@ class GradientRecorder:
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a model's ``state_dict``, as they are now."""
+    """The tensors of a model's ``state_dict``, as they are now.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> before = copy_weights(layer)
+        >>> _ = nn.init.zeros_(layer.weight)
+        >>> bool((before["weight"] == layer.weight).all())
+        False
+    """
     return {name: value.detach().clone() for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 

@@ -79,7 +79,12 @@ class FieldRecord:
 
 
 def full_precision(field: Tensor) -> Tensor:
-    """A field in single precision at least, which sums over neighbours and epochs need."""
+    """A field in single precision at least, which sums over neighbours and epochs need.
+
+    Example:
+        >>> full_precision(torch.ones(1, dtype=torch.float16)).dtype
+        torch.float32
+    """
     return field if field.dtype == torch.float64 else field.float()
 
 

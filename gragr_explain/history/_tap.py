@@ -39,7 +39,12 @@ def message_passing_layers(model: nn.Module) -> list[MessagePassing]:
 
 
 def layer_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a layer is called with first, as a hook sees it: the features, by place or by name."""
+    """What a layer is called with first, as a hook sees it: the features, by place or by name.
+
+    Example:
+        >>> layer_input(("features", "edges"), {}), layer_input((), {"x": "features"})
+        ('features', 'features')
+    """
     return args[0] if args else kwargs.get("x")
 
 
@@ -64,7 +69,13 @@ def message_edges(model: nn.Module, edge_index: Tensor) -> Tensor:
 
 
 def message_flow(model: nn.Module) -> str:
-    """Which way a model's messages travel along its edges: ``"source_to_target"`` or ``"target_to_source"``."""
+    """Which way a model's messages travel along its edges: ``"source_to_target"`` or ``"target_to_source"``.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> message_flow(GCN(2, 4, 1)), message_flow(GCN(2, 4, 1, flow="target_to_source"))
+        ('source_to_target', 'target_to_source')
+    """
     return message_passing_layers(model)[0].flow
 
 
@@ -94,6 +105,11 @@ def hidden_layer(outputs: list[Tensor], output: Tensor, layer: int | None = None
 
     Raises:
         UnsupportedModelError: If the model has no such layer.
+
+    Example:
+        >>> first, last = torch.zeros(5, 16), torch.zeros(5, 3)
+        >>> hidden_layer([first, last], output=last), hidden_layer([first, last], output=last, layer=-1)
+        (0, 1)
     """
     if layer is None:
         by_node = output.shape[:1] == outputs[-1].shape[:1]
@@ -152,6 +168,9 @@ def check_not_recomputed(output: Tensor) -> None:
 
     Raises:
         UnsupportedModelError: If one does, so that nobody can take gradients of what it makes.
+
+    Example:
+        >>> check_not_recomputed(torch.ones(2, requires_grad=True).exp())
     """
     steps, seen = [output.grad_fn], set[Any]()
     while steps:
@@ -179,6 +198,14 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     Raises:
         UnsupportedModelError: If the model has no message-passing layer; from such a forward pass, if the model does
             not return one tensor, or computes layers again in the backward pass (:func:`check_not_recomputed`).
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> model, seen = GCN(3, 8, num_layers=2, out_channels=2), []
+        >>> with tap(model, lambda outputs, output: seen.append([list(each.shape) for each in (*outputs, output)])):
+        ...     _ = model(torch.eye(3), torch.tensor([[0, 1], [1, 2]]))
+        >>> seen
+        [[[3, 8], [3, 2], [3, 2]]]
     """
     layers = message_passing_layers(model)
     outputs: list[Tensor] = []
@@ -265,6 +292,12 @@ def check_output(output: Any) -> None:
 
     Raises:
         UnsupportedModelError: If it returns something else.
+
+    Example:
+        >>> check_output((torch.ones(2), torch.ones(3)))
+        Traceback (most recent call last):
+            ...
+        gragr_explain.errors.UnsupportedModelError: expected a model that returns one tensor, got tuple
     """
     if not isinstance(output, Tensor):
         raise UnsupportedModelError(f"expected a model that returns one tensor, got {type(output).__name__}")

@@ -61,6 +61,12 @@ def plot_frequency_history(profiles: Mapping[int, FrequencyProfile], ax: Axes | 
     Raises:
         InvalidTypeError: If it is no mapping to profiles.
         InvalidArgumentError: If there is no profile.
+
+    Example:
+        >>> from gragr_explain.models import frequency_history
+        >>> ax = plot_frequency_history(frequency_history(trained, data))
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['model.convs.0', 'model.convs.1']
     """
     check_type("profiles", profiles, Mapping)
     for profile in profiles.values():

@@ -109,6 +109,11 @@ class Facts:
         explained: the class that neighbours and features support, where it is another than the prediction: the label of
             a wrong prediction, where a phenomenon is explained.
         validation: how often the model is right about validation nodes like it, or None where that is not known.
+
+    Example:
+        >>> facts = Facts("node 17", "Theory", 0.5, "Theory", (), None, "self", (), ())
+        >>> facts.kind, facts.correct, facts.valid_psi("conflict")
+        ('node', True, None)
     """
 
     subject: str

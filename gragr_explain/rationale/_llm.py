@@ -56,6 +56,13 @@ class LLMWriter:
         LanguageModelError: if the model cannot be loaded.
         InvalidTypeError: if an argument is of another type.
         InvalidArgumentError: if another argument cannot be used.
+
+    Example:
+        >>> from gragr_explain.rationale import Facts, LLMWriter
+        >>> facts = Facts("node 17", "Theory", 0.5, None, (), None, "self", (), ())
+        >>> [rationale] = LLMWriter(progress=False)([facts])
+        >>> rationale.replaced, "Theory" in rationale.text
+        (False, True)
     """
 
     def __init__(

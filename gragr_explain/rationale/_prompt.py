@@ -50,7 +50,14 @@ def build_messages(facts: Facts) -> list[dict[str, str]]:
 
 
 def build_prompt(facts: Facts) -> str:
-    """Build the prompt as one plain text, for a language model without a chat template."""
+    """Build the prompt as one plain text, for a language model without a chat template.
+
+    Example:
+        >>> from gragr_explain.rationale import Facts, build_prompt
+        >>> prompt = build_prompt(Facts("node 17", "Theory", 0.93, None, (), None, "self", (), ()))
+        >>> [line for line in prompt.splitlines() if "17" in line]
+        ['Node ID: node 17']
+    """
     return f"{_SYSTEM}\n\n{_question(facts)}\nExplanation:"
 
 

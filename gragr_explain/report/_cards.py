@@ -31,6 +31,11 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
 
     Raises:
         InvalidArgumentError: ``count`` is negative.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> len(set(choose_cards(explanations, count=4)))
+        4
     """
     check_number("count", count, whole=True, least=0)
     frame = numbers(explanations)

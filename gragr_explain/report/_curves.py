@@ -44,6 +44,11 @@ def training_curve(history: GradientHistory, panel: str, ax: Axes | None = None)
 
     Raises:
         InvalidArgumentError: There is no such panel.
+
+    Example:
+        >>> ax = training_curve(trained.history, "Loss")
+        >>> ax.get_xlabel(), len(ax.lines[0].get_xdata())
+        ('epoch', 30)
     """
     if panel not in PANELS:
         raise InvalidArgumentError(f"expected one of {tuple(PANELS)}, got {panel!r}")
@@ -66,6 +71,10 @@ def training_curves(history: GradientHistory) -> list[Axes]:
     """How the training went: loss, accuracy, share of conflict nodes and conflict energy over the epochs, side by side.
 
     A panel whose curves the history does not have is left out.
+
+    Example:
+        >>> [ax.get_title("left") for ax in training_curves(trained.history)]
+        ['Loss', 'Accuracy', 'Nodes in conflict', 'Conflict energy']
     """
     panels = recorded_panels(history)
     if not panels:
@@ -88,6 +97,11 @@ def trajectory(explanations: NodeExplanations, history: GradientHistory, name: s
 
     Raises:
         InvalidArgumentError: There is no such trajectory, it was not recorded, or it is of another graph.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> trajectory(explanations, trained.history, "confidence").get_title("left")
+        'How sure the model was'
     """
     if name not in TRAJECTORIES:
         raise InvalidArgumentError(f"expected one of {tuple(TRAJECTORIES)}, got {name!r}")

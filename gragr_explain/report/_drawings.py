@@ -31,6 +31,12 @@ def draw_subgraph(explanations: NodeExplanations, node: int, ax: Axes | None = N
 
     Raises:
         InvalidIndexError: The node was not explained.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> ax = draw_subgraph(explanations, 2)
+        >>> sorted(text.get_text() for text in ax.texts if text.get_text())  # the nodes
+        ['0', '1', '2', '3']
     """
     layout = radial(node, explanations.edges[row_of(explanations, node)])
     classes = explanations.all_predictions[layout.nodes].tolist()
@@ -78,6 +84,12 @@ def draw_features(
     Raises:
         InvalidIndexError: The node was not explained.
         InvalidArgumentError: Only one of ``x`` and ``image_shape`` is given, or they do not fit.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> ax = draw_features(explanations, 2)
+        >>> [label.get_text() for label in ax.get_yticklabels()]
+        ['feature 2', 'feature 1', 'feature 0']
     """
     features = explanations.features[row_of(explanations, node)]
     if (x is None) != (image_shape is None):

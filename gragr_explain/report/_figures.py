@@ -32,6 +32,11 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
 
     Raises:
         InvalidArgumentError: There is no such feature.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> psi_distribution(explanations, "conflict").get_title("left")
+        'Conflict'
     """
     if feature not in FEATURES:
         raise InvalidArgumentError(f"expected one of {FEATURES}, got {feature!r}")
@@ -64,7 +69,13 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
 
 
 def psi_distributions(explanations: NodeExplanations) -> list[Axes]:
-    """How the six psi are distributed, side by side: five of :func:`psi_distribution` and :func:`role_counts`."""
+    """How the six psi are distributed, side by side: five of :func:`psi_distribution` and :func:`role_counts`.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> [ax.get_title("left") for ax in psi_distributions(explanations)]
+        ['Conflict', 'Stability', 'Influence', 'Confidence and gradient', 'Role', 'Receptiveness']
+    """
     axes = shown_axes(len(FEATURES), columns=3)
     for feature, ax in zip(FEATURES, axes, strict=True):
         if feature == "role":
@@ -80,6 +91,12 @@ def role_counts(explanations: NodeExplanations, ax: Axes | None = None) -> Axes:
     Args:
         explanations: The explanations.
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> ax = role_counts(explanations)
+        >>> [label.get_text() for label in ax.get_yticklabels()], [text.get_text() for text in ax.texts]
+        (['hub', 'bridge', 'follower', 'outlier'], ['0', '0', '6', '0'])
     """
     roles = [explanations.context.role(int(node)) for node in explanations.index]
     names = [*ROLE_MEANING, *(["not defined"] if None in roles else [])]
@@ -108,6 +125,12 @@ def conflict_map(
         explanations: The explanations.
         positions: Where nodes lie, ``[num_nodes, 2]``; by default similar hidden representations lie together.
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> in_a_row = [(node, 0) for node in range(6)]
+        >>> conflict_map(explanations, positions=in_a_row).get_title("left")
+        'Where conflict lies'
     """
     positions = project(explanations.hidden) if positions is None else np.asarray(positions)
     rank = explanations.context.rank[:, 0].cpu().double().numpy()

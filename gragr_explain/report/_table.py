@@ -143,6 +143,14 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> path = Path(tempfile.mkdtemp()) / "explanations.parquet"
+        >>> write_parquet(to_frame(explanations), path)
+        >>> pd.read_parquet(path)["prediction"].tolist()
+        [0, 0, 0, 1, 1, 1]
     """
     with atomic(as_path(path)) as (temporary,):
         save_parquet(frame, temporary)
@@ -153,6 +161,14 @@ def write_jsonl(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> path = Path(tempfile.mkdtemp()) / "explanations.jsonl"
+        >>> write_jsonl(to_frame(explanations), path)
+        >>> [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
+        [0, 0, 0, 1, 1, 1]
     """
     with atomic(as_path(path)) as (temporary,):
         save_jsonl(frame, temporary)
@@ -173,6 +189,12 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
     """The table of :func:`to_frame` in Arrow's types, which do not depend on what the rows happen to hold.
 
     Missing values and NaN are null.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> table = to_table(to_frame(explanations))
+        >>> table.num_rows, str(table.schema.field("psi_conflict").type)
+        (6, 'double')
     """
     schema = table_schema(classes=frame["prediction"].dtype.kind == "i", graphs="graph" in frame)
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
@@ -184,6 +206,10 @@ def table_schema(*, classes: bool, graphs: bool = False) -> pa.Schema:
     Args:
         classes: Whether predictions are classes; else they are the values of a regression.
         graphs: Whether they are of graphs; else they are of nodes.
+
+    Example:
+        >>> table_schema(classes=True).names[:3]
+        ['node', 'node_name', 'prediction']
     """
     value = pa.int64() if classes else pa.float64()
     psi = [
@@ -220,7 +246,14 @@ def table_schema(*, classes: bool, graphs: bool = False) -> pa.Schema:
 
 
 def json_lines(table: pa.Table) -> Iterator[str]:
-    """The rows of :func:`to_table`, each as a line of strict JSON: missing and undefined numbers are null."""
+    """The rows of :func:`to_table`, each as a line of strict JSON: missing and undefined numbers are null.
+
+    Example:
+        >>> explanations = explain_many(explainer, data, progress=False)
+        >>> first = next(json_lines(to_table(to_frame(explanations))))
+        >>> json.loads(first)["edges"][0]
+        {'source': 1, 'target': 0, 'weight': 1.0}
+    """
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             values = {name: _json(value) for name, value in row.items()}

@@ -92,6 +92,14 @@ def open_export(folder: str | os.PathLike[str]) -> Export:
 
     Raises:
         ExportError: If there is none, or it is damaged, foreign, or written by a newer version.
+
+    Example:
+        >>> import tempfile
+        >>> from gragr_explain import stream_export
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = stream_export(explainer, data, folder, progress=False)
+        >>> sum(table.num_rows for table in open_export(folder).tables(["node", "prediction"]))
+        6
     """
     folder = as_path(folder)
     manifest = Manifest.load(folder)

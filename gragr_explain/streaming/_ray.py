@@ -79,6 +79,15 @@ def export_on_ray(
         ExportError: Beside the reasons of :func:`stream_export`, if Ray is not installed or not to be reached, if a
             worker has loaded another model or graph, or if workers die again and again.
         GragrError: Whatever else :func:`stream_export` raises.
+
+    Example:
+        >>> def load():  # what every worker calls
+        ...     checkpoint = load_checkpoint("/shared/model")
+        ...     return explainer_of(checkpoint.trained), load_dataset(checkpoint.dataset).data
+        >>> explainer, data = load()  # doctest: +SKIP
+        >>> export = export_on_ray(explainer, data, "/shared/out", load=load, workers=8)  # doctest: +SKIP
+        >>> export.complete  # doctest: +SKIP
+        True
     """
     check_number("workers", workers, whole=True, least=1)
     options = {"top_edges": top_edges, "top_features": top_features, "memory_mb": memory_mb}

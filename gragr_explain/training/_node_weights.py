@@ -80,6 +80,14 @@ def conflict_hypergradient(losses: Tensor, weights: Tensor, hidden: Tensor, grap
 
     Raises:
         InvalidArgumentError: If the shapes of losses and weights differ.
+
+    Example:
+        >>> hidden = torch.tensor([[1.0], [-1.0]], requires_grad=True)
+        >>> weights = torch.ones(2, requires_grad=True)
+        >>> losses = (hidden**2 / 2).view(-1)  # their gradients, 1 and -1, oppose each other along the edge
+        >>> graph = GraphOperator(torch.tensor([[0, 1], [1, 0]]), 2)
+        >>> conflict_hypergradient(losses, weights, hidden, graph)
+        tensor([1., 1.])
     """
     if losses.shape != weights.shape:
         raise InvalidArgumentError(f"expected weights of shape {list(losses.shape)}, got {list(weights.shape)}")

@@ -82,6 +82,12 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
     Raises:
         UnsupportedModelError: If the model has no message-passing layer, calls one several times or not at all, or one
             takes or returns something else than one matrix of node representations.
+
+    Example:
+        >>> from torch_geometric.nn import GCN
+        >>> model = GCN(6, 8, num_layers=2, out_channels=2)
+        >>> layer_sizes(model, lambda: model(torch.eye(6), torch.tensor([[0], [1]])))
+        [(6, 8), (8, 2)]
     """
     sizes: dict[nn.Module, tuple[int, int]] = {}
 

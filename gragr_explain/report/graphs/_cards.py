@@ -26,6 +26,10 @@ def choose_graphs(explanations: GraphExplanations, count: int = _COUNT) -> list[
     Raises:
         InvalidTypeError: The explanations are of another type.
         InvalidArgumentError: ``count`` is negative.
+
+    Example:
+        >>> choose_graphs(explain_many(graph_explainer, graphs, progress=False), count=1)
+        [1]
     """
     check_type("explanations", explanations, GraphExplanations)
     check_number("count", count, whole=True, least=0)
