@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def _given(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
     if isinstance(request.node, pytest.DoctestItem):
-        doctest_namespace.update(_names())
+        doctest_namespace.update(copy.deepcopy(_names()))  # an edit changes its model
 
 
 @cache

@@ -207,7 +207,77 @@ def typed(things):
         return lambda **changed: function(**{**given, **changed})
 
     gcn, data, found, ours, trained = things.gcn, things.data, things.found, things.ours, things.trained
+    grad, graph, model = torch.rand(30, 4), field.GraphOperator(data.edge_index, 30), gcn()
+    frame, facts = report.to_frame(found), rationale.Facts("node 1", "a", 0.9, None, (), None, "self", (), ())
+    done = editing.edit(trained, data, 0, 1, method="gd")
+    psi, valid = torch.rand(30, 6), torch.ones(30, 6, dtype=torch.bool)
+    losses = torch.ones(2, requires_grad=True)
+    profiles = models.frequency_history(trained, data)
+    on_graph = {"model": model, "objective": torch.sum, "x": data.x, "edge_index": data.edge_index}
     return {
+        "alignment": of(field.alignment, field=grad, context=grad),
+        "conflict_hypergradient": of(
+            training.conflict_hypergradient, losses=losses, weights=losses, hidden=losses, graph=graph
+        ),
+        "conflict_map": of(report.conflict_map, explanations=found),
+        "conflict_term": of(training.conflict_term, loss=losses.sum(), hidden=losses, graph=graph),
+        "correct_field": of(training.correct_field, field=grad, graph=graph, settings=training.TABLE_5["GCN"]),
+        "detect_conflicts": of(field.detect_conflicts, field=grad, context=grad),
+        "distinct_names": rationale.distinct_names,
+        "draw_features": of(report.draw_features, explanations=found, node=0, x=data.x, image_shape=(2, 3)),
+        "draw_subgraph": of(report.draw_subgraph, explanations=found, node=0),
+        "edit_sentences": editing.edit_sentences,
+        "first_field": of(training.first_field, y=data.y, train_mask=data.train_mask, num_classes=3),
+        "gradient_attention": of(field.gradient_attention, field=grad, graph=data.edge_index),
+        "gre": of(editing.gre, gradient=torch.ones(2), anchor=torch.ones(2)),
+        "gre_plus": of(editing.gre_plus, gradient=torch.ones(2), anchors=torch.ones(1, 2)),
+        "harmonic_energy": of(field.harmonic_energy, field=grad, graph=data.edge_index),
+        "input_gradients": of(explain.input_gradients, **on_graph),
+        "json_lines": lambda **k: next(report.json_lines(**k)),
+        "judge": rationale.judge,
+        "largest_frequency": field.largest_frequency,
+        "layer_gradients": of(explain.layer_gradients, **on_graph),
+        "layer_sizes": of(training.layer_sizes, model=model, example=lambda: model(data.x, data.edge_index)),
+        "node_subsets": of(editing.node_subsets, y=data.y, nodes=torch.arange(9), num_subsets=2),
+        "plot_frequencies": of(models.plot_frequencies, profile=profiles[0]),
+        "plot_frequency_history": of(models.plot_frequency_history, profiles=profiles),
+        "project": report.project,
+        "project_conflicts": of(
+            field.project_conflicts, field=grad, context=grad, conflict=torch.ones(30, dtype=torch.bool)
+        ),
+        "project_tasks": training.project_tasks,
+        "psi_distribution": of(report.psi_distribution, explanations=found, feature="conflict"),
+        "psi_distributions": report.psi_distributions,
+        "psi_features": of(context.psi_features, field=grad, graph=data.edge_index),
+        "quantile_ranks": of(context.quantile_ranks, psi=psi, valid=valid),
+        "read_explanations": of(
+            streaming.read_explanations,
+            export=streaming.stream_export(ours, data, things.folder / "written", progress=False),
+            explainer=ours,
+            data=data,
+        ),
+        "relative_conflict": of(training.relative_conflict, field=grad, graph=graph),
+        "render_edit": of(editing.render_edit, edit=done, data=data, title=""),
+        "reweight": of(training.reweight, weights=torch.ones(2), hypergradient=torch.ones(2), rate=None),
+        "role_counts": of(report.role_counts, explanations=found),
+        "select_trajectory": of(
+            training.select_trajectory, model=model, data=data, seeds=1, epochs=1, lr=0.1, weight_decay=0.0
+        ),
+        "summarise_edit": of(editing.summarise_edit, edit=done, data=data),
+        "task_conflict_energy": field.task_conflict_energy,
+        "to_table": report.to_table,
+        "training_curve": of(report.training_curve, history=trained.history, panel="Loss"),
+        "training_curves": report.training_curves,
+        "trajectory": of(report.trajectory, explanations=found, history=trained.history, name="confidence"),
+        "validation_hypergradient": of(
+            training.validation_hypergradient, losses=losses, parameters=[losses], val_gradient=[losses], step_size=1.0
+        ),
+        "write_jsonl": of(report.write_jsonl, frame=frame, path=things.folder / "table.jsonl"),
+        "write_parquet": of(report.write_parquet, frame=frame, path=things.folder / "table.parquet"),
+        "build_messages": of(rationale.build_messages, facts=facts),
+        "build_prompt": of(rationale.build_prompt, facts=facts),
+        "choose_cards": of(report.choose_cards, explanations=found),
+        "choose_graphs": report.choose_graphs,
         "build_model": of(checkpoint.build_model, in_channels=2, out_channels=2),
         "check_grounding": of(rationale.check_grounding, text="", facts=None),
         "condense": of(condensation.condense, data=data, ratio=0.3, epochs=1, progress=False),
@@ -250,7 +320,57 @@ def test_no_number_is_taken_on_trust(calls, name, parameter):
 
 
 TYPED = {
+    "alignment": "field context",
+    "build_messages": "facts",
     "build_model": "name",
+    "build_prompt": "facts",
+    "choose_cards": "explanations",
+    "choose_graphs": "explanations",
+    "conflict_hypergradient": "losses weights hidden",
+    "conflict_map": "explanations positions ax",
+    "conflict_term": "loss hidden graph exact",
+    "correct_field": "field graph settings",
+    "detect_conflicts": "field context norm",
+    "distinct_names": "names",
+    "draw_features": "explanations x image_shape ax",
+    "draw_subgraph": "explanations ax",
+    "edit_sentences": "summary",
+    "first_field": "y train_mask",
+    "gradient_attention": "field graph",
+    "gre": "gradient anchor",
+    "gre_plus": "gradient anchors",
+    "harmonic_energy": "field graph w",
+    "input_gradients": "model objective x edge_index",
+    "json_lines": "table",
+    "judge": "facts",
+    "largest_frequency": "graph",
+    "layer_gradients": "model objective x edge_index",
+    "layer_sizes": "model example",
+    "node_subsets": "y nodes",
+    "plot_frequencies": "profile ax",
+    "plot_frequency_history": "profiles ax",
+    "project": "hidden",
+    "project_conflicts": "field context conflict",
+    "project_tasks": "fields",
+    "psi_distribution": "explanations feature ax",
+    "psi_distributions": "explanations",
+    "psi_features": "field graph confidence scope",
+    "quantile_ranks": "psi valid",
+    "read_explanations": "export data",
+    "relative_conflict": "field graph",
+    "render_edit": "edit data",
+    "reweight": "weights hypergradient",
+    "role_counts": "explanations ax",
+    "select_trajectory": "model data batched",
+    "summarise_edit": "edit data",
+    "task_conflict_energy": "fields",
+    "to_table": "frame",
+    "training_curve": "history panel ax",
+    "training_curves": "history",
+    "trajectory": "explanations history name ax",
+    "validation_hypergradient": "losses parameters val_gradient",
+    "write_jsonl": "frame path",
+    "write_parquet": "frame path",
     "check_grounding": "text facts",
     "condense": "data settings folder",
     "edit": "model data method",
@@ -278,7 +398,7 @@ TYPED = {
 
 @pytest.mark.parametrize(("name", "parameter"), [(name, each) for name in TYPED for each in TYPED[name].split()])
 def test_nothing_of_another_type_is_taken(typed, name, parameter):
-    wrong = [3, object()] if parameter.endswith("_names") else [3, object(), [object()]]  # names can be anything
+    wrong = [3, object()] if parameter.endswith("names") else [3, object(), [object()]]  # names can be anything
     for value in wrong:
         with pytest.raises(GragrError):
             typed[name](**{parameter: value})

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gragr_explain.arguments import check_type
+
 _WITHOUT_EFFECT = ("training", "cached", "fuse", "explain")  # on what a model in evaluation mode says of a graph
 
 
@@ -16,12 +18,16 @@ def makeup(model: nn.Module) -> dict[str, str]:
     attributes), and the shapes and types of its tensors. They are the same in every process and on every machine. What
     a module's code does, and what is hooked to it, they do not say.
 
+    Raises:
+        InvalidTypeError: If the model is no module.
+
     Example:
         >>> makeup(nn.Sequential(nn.Dropout(0.25)))["0.p"]
         '0.25'
         >>> makeup(nn.Linear(2, 3))["bias"]
         'torch.float32 [3]'
     """
+    check_type("model", model, nn.Module)
     parts = {}
     for place, module in model.named_modules():
         parts[place] = _name(type(module))

@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.context._psi import FEATURES, ROLES, psi_features
+from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field import Graph, alignment, neighbour_mean, prepare
 
 SOURCES = ("self", "training", "post hoc")
@@ -107,6 +108,10 @@ def quantile_ranks(psi: Tensor, valid: Tensor) -> Tensor:
     Returns:
         Ranks in ``[0, 1]`` of the same shape, NaN where not valid.
 
+    Raises:
+        InvalidTypeError: If one of them is no tensor.
+        InvalidGraphError: If they are no matrix and its mask.
+
     Example:
         >>> quantile_ranks(torch.tensor([[3.0], [1.0], [1.0], [9.0]]), torch.tensor([[True], [True], [True], [False]]))
         tensor([[0.8333],
@@ -114,6 +119,13 @@ def quantile_ranks(psi: Tensor, valid: Tensor) -> Tensor:
                 [0.3333],
                 [   nan]])
     """
+    check_type("psi", psi, Tensor)
+    check_type("valid", valid, Tensor)
+    if psi.dim() != 2 or valid.shape != psi.shape or valid.dtype != torch.bool:
+        raise InvalidGraphError(
+            f"expected psi of shape [num_nodes, num_features] and a mask of the same, got {list(psi.shape)} and "
+            f"{valid.dtype} of {list(valid.shape)}"
+        )
     rank = torch.full_like(psi, torch.nan)
     for column in range(psi.size(1)):
         known = valid[:, column]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.field import Graph, GraphOperator, alignment, neighbour_mean, neighbour_sum, prepare
 
@@ -62,6 +63,7 @@ def psi_features(
         psi of shape ``[num_nodes, 6]``, finite, and its validity, a boolean mask of the same shape.
 
     Raises:
+        InvalidTypeError: If the field is no tensor of float32 or float64, or the confidence none.
         InvalidGraphError: If a shape does not fit, or the field is not finite.
         InvalidArgumentError: If ``scope`` is unknown.
 
@@ -79,6 +81,7 @@ def psi_features(
         raise InvalidArgumentError(f"expected scope 'ego' or 'graph', got {scope!r}")
     if not bool(field.isfinite().all()):
         raise InvalidGraphError("expected a finite gradient field, got NaN or infinite gradients")
+    check_type("confidence", confidence, Tensor, optional=True)
     if confidence is not None and confidence.shape != field.shape[:1]:
         raise InvalidGraphError(f"expected a confidence of shape [{field.size(0)}], got {list(confidence.shape)}")
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_names
+from gragr_explain.arguments import check_names, check_type
 from gragr_explain.editing._accuracy import accuracy, counted_nodes, known_labels
 from gragr_explain.editing._result import Edit
 
@@ -35,7 +35,7 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
           a ``verdict`` and its ``kind`` (``"right"``, ``"wrong"`` or ``""``).
 
     Raises:
-        InvalidTypeError: If the names are no sequence.
+        InvalidTypeError: If the edit or the graph is of another type, or the names are no sequence.
         InvalidArgumentError: If there are not as many names as classes.
 
     Example:
@@ -48,6 +48,8 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
         >>> summarise_edit(done, data, ["blue", "red"])["targets"][0]["after"]
         'red'
     """
+    check_type("edit", edit, Edit)
+    check_type("data", data, Data)
     count = edit.probs_before.size(1)
     if class_names is not None:
         check_names("class_names", class_names, count)
@@ -113,7 +115,7 @@ def render_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = None
         A complete HTML document.
 
     Raises:
-        InvalidTypeError: If the names are no sequence.
+        InvalidTypeError: If the edit or the graph is of another type, or the names are no sequence.
         InvalidArgumentError: If there are not as many names as classes.
 
     Example:
@@ -137,11 +139,15 @@ def render_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = None
 def edit_sentences(summary: dict[str, Any]) -> list[str]:
     """What :func:`summarise_edit` has found, in words.
 
+    Raises:
+        InvalidTypeError: If the summary is none.
+
     Example:
         >>> from gragr_explain.editing import edit
         >>> edit_sentences(summarise_edit(edit(trained, data, index=2, target=1, method="gd"), data))[1]
         '0 other predictions changed.'
     """
+    check_type("summary", summary, dict)
     if not summary["success"]:
         return [f"The model is as it was: {summary['reason']}."]
     if not summary["steps"]:

@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from gragr_explain.errors import EditingError
+from gragr_explain.arguments import check_type
+from gragr_explain.errors import EditingError, InvalidArgumentError
 
 
 def gre(gradient: Tensor, anchor: Tensor) -> Tensor:
@@ -26,12 +27,17 @@ def gre(gradient: Tensor, anchor: Tensor) -> Tensor:
     Returns:
         The rewired gradient, ``[num_parameters]``.
 
+    Raises:
+        InvalidTypeError: If a gradient is no tensor.
+        InvalidArgumentError: If the shapes do not fit.
+
     Example:
         >>> gre(torch.tensor([1.0, 1.0]), torch.tensor([-1.0, 0.0]))
         tensor([0., 1.])
         >>> gre(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0]))
         tensor([1., 1.])
     """
+    _check(gradient, "anchor", anchor, "[num_parameters]")
     target, train = gradient.double(), anchor.double()
     squared = train @ train
     if not bool(squared > 0):
@@ -57,12 +63,15 @@ def gre_plus(gradient: Tensor, anchors: Tensor) -> Tensor:
         keeps those of the subsets.
 
     Raises:
+        InvalidTypeError: If a gradient is no tensor.
+        InvalidArgumentError: If the shapes do not fit.
         EditingError: If the program cannot be solved.
 
     Example:
         >>> gre_plus(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([[-1.0, 0.0, 0.0], [0.0, -2.0, 0.0]]))
         tensor([0., 0., 1.])
     """
+    _check(gradient, "anchors", anchors, "[num_subsets, num_parameters]")
     target, train = gradient.double(), anchors.double()
     length = train.norm(dim=1, keepdim=True)
     train = train / length.where(length > 0, 1.0)  # their lengths change v alone
@@ -74,3 +83,13 @@ def gre_plus(gradient: Tensor, anchors: Tensor) -> Tensor:
             f"the quadratic program of {len(train)} training subsets has no solution: {error}"
         ) from error
     return (target + torch.from_numpy(v).to(train) @ train).to(gradient.dtype)
+
+
+def _check(gradient: Tensor, name: str, anchors: Tensor, shape: str) -> None:
+    check_type("gradient", gradient, Tensor)
+    check_type(name, anchors, Tensor)
+    if gradient.dim() != 1 or anchors.dim() != 1 + shape.count(",") or anchors.size(-1) != gradient.numel():
+        raise InvalidArgumentError(
+            f"expected a gradient of shape [num_parameters] and {name} of shape {shape}, got {list(gradient.shape)} "
+            f"and {list(anchors.shape)}"
+        )

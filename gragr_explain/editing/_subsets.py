@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.inputs import check_index
 
 
 def node_subsets(y: Tensor, nodes: Tensor, num_subsets: int) -> list[Tensor]:
@@ -24,14 +25,18 @@ def node_subsets(y: Tensor, nodes: Tensor, num_subsets: int) -> list[Tensor]:
         The nodes of each subset.
 
     Raises:
-        InvalidTypeError: If ``num_subsets`` is no integer.
+        InvalidIndexError: If a node is none of those with labels.
+        InvalidTypeError: If ``num_subsets`` is no integer, or ``y`` or ``nodes`` no tensor.
         InvalidArgumentError: If it is below 1.
 
     Example:
         >>> node_subsets(torch.tensor([1, 0, 1, 0]), torch.tensor([0, 1, 3]), 2)
         [tensor([1, 3]), tensor([0])]
     """
+    check_type("y", y, Tensor)
+    check_type("nodes", nodes, Tensor)
     check_number("num_subsets", num_subsets, whole=True, least=1)
+    check_index(nodes, y.numel(), nodes.device)
     order = torch.randperm(nodes.numel(), generator=torch.Generator().manual_seed(0), device="cpu").to(nodes.device)
     order = order[y[nodes[order]].argsort(stable=True)]
     return [nodes[part].sort().values for part in order.tensor_split(num_subsets)]

@@ -22,7 +22,7 @@ from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
 from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
 from gragr_explain.explain._found import FoundInGraph, FoundInParts
-from gragr_explain.explain._gradients import input_gradients
+from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._names import Names
@@ -512,15 +512,15 @@ class GradientContextExplainer(ExplainerAlgorithm):
     ) -> tuple[Tensor, Tensor]:
         """The signed evidence of edges, ``[num_edges]``, and of the features of nodes, for the sum of some outputs."""
         targets = targets_of(target, wanted, shared.output.size(0))
-        edges, features = input_gradients(
+        edges, features = gradients_at_ones(
             model,
             lambda output: self._support(output[wanted], targets).sum(),
             inputs.x,
             inputs.edge_index,
-            **inputs.arguments,
+            inputs.arguments,
         )
         factor = self._factor(shared)
-        return edges if factor is None else edges * factor, features * inputs.x
+        return edges if factor is None else edges * factor, features.made() * inputs.x
 
     def _support(self, output: Tensor, target: Tensor) -> Tensor:
         return support(output, target, self.model_config, self.explainer_config.explanation_type)

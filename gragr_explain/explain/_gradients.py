@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._rows import SharedRows, Watched
 from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import check_not_recomputed
+from gragr_explain.inputs import check_graph
 from gragr_explain.messages import mask_dtype, maskable_layers
 
 
@@ -39,6 +41,8 @@ def input_gradients(
         are no floating-point numbers.
 
     Raises:
+        InvalidTypeError: If the objective cannot be called, or features or edges are no tensors.
+        InvalidGraphError: If there is no such graph.
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
 
     Example:
@@ -48,6 +52,7 @@ def input_gradients(
         >>> edges.shape, features.shape
         (torch.Size([2]), torch.Size([3, 2]))
     """
+    _check(objective, x, edge_index)
     edges, features = gradients_at_ones(model, objective, x, edge_index, kwargs)
     return edges, features.made()
 
@@ -78,6 +83,8 @@ def layer_gradients(
         registered and without those that have ``explain = False``; and of the features, the shape of ``x``.
 
     Raises:
+        InvalidTypeError: If the objective cannot be called, or features or edges are no tensors.
+        InvalidGraphError: If there is no such graph.
         UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
 
     Example:
@@ -87,8 +94,15 @@ def layer_gradients(
         >>> edges.shape, features.shape
         (torch.Size([2, 2]), torch.Size([3, 2]))
     """
+    _check(objective, x, edge_index)
     edges, features = gradients_at_ones(model, objective, x, edge_index, kwargs, by_layer=True)
     return edges, features.made()
+
+
+def _check(objective: Any, x: Tensor, edge_index: Tensor) -> None:
+    check_graph(x, edge_index)
+    if not callable(objective):
+        raise InvalidTypeError(f"expected an objective that can be called, got {type(objective).__name__}")
 
 
 def gradients_at_ones(

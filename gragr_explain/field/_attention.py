@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field._edges import edge_dot
 from gragr_explain.field._graph import Graph, GraphOperator, prepare
@@ -35,6 +35,7 @@ def gradient_attention(field: Tensor, graph: Graph, beta: float = 1.0, edge_weig
         ``[num_edges]``. Self-loops get zero, an edge that is listed several times shares its weight among its copies.
 
     Raises:
+        InvalidTypeError: If the field is no tensor of float32 or float64.
         InvalidGraphError: If the field has another shape.
 
     Example:
@@ -43,6 +44,7 @@ def gradient_attention(field: Tensor, graph: Graph, beta: float = 1.0, edge_weig
         tensor([0.8808, 0.1192])
     """
     check_number("beta", beta)
+    check_type("field", field, Tensor)
     if field.dim() == 2:
         field = field.unsqueeze(0)
     if field.dim() != 3 or field.size(0) == 0:

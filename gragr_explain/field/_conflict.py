@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidGraphError
 
 
@@ -21,6 +21,7 @@ def alignment(field: Tensor, context: Tensor) -> Tensor:
         angle with a zero vector is undefined.
 
     Raises:
+        InvalidTypeError: If one that should be is no tensor.
         InvalidGraphError: If the two shapes differ.
 
     Example:
@@ -52,6 +53,7 @@ def detect_conflicts(
         A boolean mask of shape ``[num_nodes]``.
 
     Raises:
+        InvalidTypeError: If one that should be is no tensor.
         InvalidArgumentError: If ``tau_mag`` is negative or ``tau_cos`` is outside ``[-1, 1]``.
         InvalidGraphError: If the two shapes differ, or there is not a norm for each gradient.
 
@@ -65,6 +67,7 @@ def detect_conflicts(
     check_number("tau_mag", tau_mag, within="[0, inf]")
     check_number("tau_cos", tau_cos, within="[-1, 1]")
     _check_context(field, context)
+    check_type("norm", norm, Tensor, optional=True)
     norm = torch.linalg.vector_norm(field, dim=-1) if norm is None else norm
     if norm.shape != field.shape[:-1]:
         raise InvalidGraphError(f"expected norms of shape {list(field.shape[:-1])}, got {list(norm.shape)}")
@@ -89,6 +92,7 @@ def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tenso
         A field of the same shape.
 
     Raises:
+        InvalidTypeError: If one that should be is no tensor.
         InvalidGraphError: If the shapes do not fit.
 
     Example:
@@ -99,6 +103,7 @@ def project_conflicts(field: Tensor, context: Tensor, conflict: Tensor) -> Tenso
         tensor([0., 1.])
     """
     _check_context(field, context)
+    check_type("conflict", conflict, Tensor)
     if conflict.shape != field.shape[:-1]:
         raise InvalidGraphError(f"expected a mask of shape {list(field.shape[:-1])}, got {list(conflict.shape)}")
     norm = torch.linalg.vector_norm(context, dim=-1, keepdim=True)
@@ -113,5 +118,7 @@ def _cosine(field: Tensor, context: Tensor, norm: Tensor) -> Tensor:
 
 
 def _check_context(field: Tensor, context: Tensor) -> None:
+    check_type("field", field, Tensor)
+    check_type("context", context, Tensor)
     if field.shape != context.shape:
         raise InvalidGraphError(f"expected a context of shape {list(field.shape)}, got {list(context.shape)}")

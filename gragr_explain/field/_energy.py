@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field._edges import edge_distance, edge_dot
 from gragr_explain.field._graph import Graph, prepare
@@ -79,12 +80,14 @@ def task_conflict_energy(fields: Tensor) -> Tensor:
         Energies in ``[0, T(T-1)/2]`` of shape ``[*]``.
 
     Raises:
+        InvalidTypeError: If ``fields`` is no tensor.
         InvalidGraphError: If ``fields`` has fewer than two dimensions.
 
     Example:
         >>> task_conflict_energy(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0]]))
         tensor(1.)
     """
+    check_type("fields", fields, Tensor)
     if fields.dim() < 2:
         raise InvalidGraphError(f"expected fields of shape [num_tasks, *, channels], got {list(fields.shape)}")
     directions = _directions(fields)

@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field._energy import dirichlet_energy
 from gragr_explain.field._graph import Graph, GraphOperator, prepare
@@ -93,6 +94,7 @@ def harmonic_energy(field: Tensor, graph: Graph, w: Tensor | None = None, edge_w
         A non-negative scalar in the square of the field's unit.
 
     Raises:
+        InvalidTypeError: If ``w`` is no tensor.
         InvalidGraphError: If ``w`` is no matrix with a column for each channel.
 
     Example:
@@ -102,6 +104,7 @@ def harmonic_energy(field: Tensor, graph: Graph, w: Tensor | None = None, edge_w
     """
     graph = prepare(field, graph, edge_weight)
     if w is not None:
+        check_type("w", w, Tensor)
         if w.dim() != 2 or w.size(1) != field.size(1):
             raise InvalidGraphError(f"expected w of shape [any, {field.size(1)}], got {list(w.shape)}")
         field = field @ w.t()
@@ -117,11 +120,15 @@ def largest_frequency(graph: GraphOperator) -> float:
     Args:
         graph: The graph; its directions do not count.
 
+    Raises:
+        InvalidTypeError: If the graph is of another type.
+
     Example:
         >>> triangle = torch.tensor([[0, 1, 2], [1, 2, 0]])
         >>> round(largest_frequency(GraphOperator(triangle, num_nodes=3)), 6)
         1.5
     """
+    check_type("graph", graph, GraphOperator)
     graph = graph.undirected
     root = _inverse_root(graph).cpu().numpy()
     row, col, weight = (part.cpu().numpy() for part in (graph.row, graph.col, graph.weight.double()))

@@ -25,7 +25,7 @@ def plot_frequencies(profile: FrequencyProfile, ax: Axes | None = None) -> Axes:
         ax: Where to draw; on a figure of its own by default.
 
     Raises:
-        InvalidTypeError: If it is no profile.
+        InvalidTypeError: If it is no profile, or ``ax`` no axes.
 
     Example:
         >>> import torch
@@ -34,6 +34,7 @@ def plot_frequencies(profile: FrequencyProfile, ax: Axes | None = None) -> Axes:
         'mean frequency'
     """
     check_type("profile", profile, FrequencyProfile)
+    check_type("ax", ax, Axes, optional=True)
     ax = ax or Figure(figsize=(1.6 + 0.9 * len(profile.layers), 2.8), layout="constrained").add_subplot()
     _levels(ax, profile.largest)
     before, after = profile.before.tolist(), profile.after.tolist()
@@ -59,7 +60,7 @@ def plot_frequency_history(profiles: Mapping[int, FrequencyProfile], ax: Axes | 
         ax: Where to draw; on a figure of its own by default.
 
     Raises:
-        InvalidTypeError: If it is no mapping to profiles.
+        InvalidTypeError: If it is no mapping to profiles, or ``ax`` no axes.
         InvalidArgumentError: If there is no profile.
 
     Example:
@@ -69,6 +70,7 @@ def plot_frequency_history(profiles: Mapping[int, FrequencyProfile], ax: Axes | 
         ['model.convs.0', 'model.convs.1']
     """
     check_type("profiles", profiles, Mapping)
+    check_type("ax", ax, Axes, optional=True)
     for profile in profiles.values():
         check_type("a profile", profile, FrequencyProfile)
     if not profiles:

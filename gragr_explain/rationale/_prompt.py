@@ -1,5 +1,6 @@
 """The prompt of section 7.1, extended by names, bands and validity."""
 
+from gragr_explain.arguments import check_type
 from gragr_explain.rationale._facts import Facts, PsiFact
 from gragr_explain.rationale._reliability import judge, reasons, validation_in_words
 from gragr_explain.rationale._wording import (
@@ -40,17 +41,24 @@ def build_messages(facts: Facts) -> list[dict[str, str]]:
     Returns:
         A system and a user message, each with ``role`` and ``content``.
 
+    Raises:
+        InvalidTypeError: If the facts are none.
+
     Example:
         >>> from gragr_explain.rationale import Facts, build_messages
         >>> facts = Facts("node 17", "Theory", 0.93, None, (), None, "self", (), ())
         >>> [message["role"] for message in build_messages(facts)]
         ['system', 'user']
     """
+    check_type("facts", facts, Facts)
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _question(facts)}]
 
 
 def build_prompt(facts: Facts) -> str:
     """Build the prompt as one plain text, for a language model without a chat template.
+
+    Raises:
+        InvalidTypeError: If the facts are none.
 
     Example:
         >>> from gragr_explain.rationale import Facts, build_prompt
@@ -58,6 +66,7 @@ def build_prompt(facts: Facts) -> str:
         >>> [line for line in prompt.splitlines() if "17" in line]
         ['Node ID: node 17']
     """
+    check_type("facts", facts, Facts)
     return f"{_SYSTEM}\n\n{_question(facts)}\nExplanation:"
 
 

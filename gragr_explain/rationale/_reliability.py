@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gragr_explain.arguments import check_type
 from gragr_explain.rationale._facts import Facts, ValidationFact
 
 UNSURE, SURE = 0.6, 0.8  # a probability below the first is low, one from the second on is high
@@ -64,12 +65,16 @@ def judge(facts: Facts) -> Reliability:
     Args:
         facts: what is known of the prediction.
 
+    Raises:
+        InvalidTypeError: If the facts are none.
+
     Example:
         >>> from gragr_explain.rationale import Facts, ValidationFact
         >>> facts = Facts("node 17", "Theory", 0.97, None, (), None, "self", (), (), validation=ValidationFact(13, 30))
         >>> judge(facts).level, judge(facts).doubts
         ('low', ('validation',))
     """
+    check_type("facts", facts, Facts)
     validation, conflict, stability = facts.validation, facts.band("conflict"), facts.band("stability")
     probability = probability_band(facts.confidence if validation is None else validation.share)
     counted = validation is not None and probability == "high"  # with all that speaks against it

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+from gragr_explain.arguments import check_names
+
 TITLES = {
     "conflict": "conflict intensity",
     "stability": "trajectory stability",
@@ -43,10 +45,14 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
     A name that several nodes have, or that holds one of the package's own, gets the number of its node.
 
+    Raises:
+        InvalidTypeError: If the names are no sequence.
+
     Example:
         >>> distinct_names(["Smith 1999", "Jones", "Jones", "node 7"])
         ['Smith 1999', 'Jones (node 1)', 'Jones (node 2)', 'node 7 (node 3)']
     """
+    check_names("names", names)
     cleaned = [clean_name(str(name)) for name in names]
     keys = [in_one_way(name).casefold() for name in cleaned]
     often = Counter(keys)

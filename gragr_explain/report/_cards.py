@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.explain import NodeExplanations
 from gragr_explain.report._table import is_wrong, numbers
-
-if TYPE_CHECKING:
-    from gragr_explain.explain import NodeExplanations
 
 
 def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
@@ -30,6 +27,7 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
         ``min(count, n)`` different node ids, in the order they were drawn.
 
     Raises:
+        InvalidTypeError: The explanations are of another type, or ``count`` is no integer.
         InvalidArgumentError: ``count`` is negative.
 
     Example:
@@ -37,6 +35,7 @@ def choose_cards(explanations: NodeExplanations, count: int = 24) -> list[int]:
         >>> len(set(choose_cards(explanations, count=4)))
         4
     """
+    check_type("explanations", explanations, NodeExplanations)
     check_number("count", count, whole=True, least=0)
     frame = numbers(explanations)
     frame["rank"] = explanations.context.rank[explanations.index, 0].cpu().double().numpy()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidArgumentError
-from gragr_explain.report._style import ACCENT, CALM, shown_axes, style
+from gragr_explain.explain import NodeExplanations
+from gragr_explain.history import GradientHistory
+from gragr_explain.report._style import ACCENT, CALM, axes_to_draw_on, shown_axes, style
 from gragr_explain.report._table import is_wrong, numbers
-
-if TYPE_CHECKING:
-    from gragr_explain.explain import NodeExplanations
-    from gragr_explain.history import GradientHistory
 
 PANELS = {
     "Loss": {"loss": "training loss"},
@@ -43,6 +40,7 @@ def training_curve(history: GradientHistory, panel: str, ax: Axes | None = None)
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
+        InvalidTypeError: The history is of another type, or ``ax`` is no axes.
         InvalidArgumentError: There is no such panel.
 
     Example:
@@ -50,10 +48,11 @@ def training_curve(history: GradientHistory, panel: str, ax: Axes | None = None)
         >>> ax.get_xlabel(), len(ax.lines[0].get_xdata())
         ('epoch', 30)
     """
-    if panel not in PANELS:
+    check_type("history", history, GradientHistory)
+    if panel not in tuple(PANELS):
         raise InvalidArgumentError(f"expected one of {tuple(PANELS)}, got {panel!r}")
     with style():
-        ax = ax or shown_axes()[0]
+        ax = axes_to_draw_on(ax)
         ax.set_title(panel)
         lines = [(label, history.curves[name]) for name, label in PANELS[panel].items() if history.curves.get(name)]
         for (label, values), colour in zip(lines, (CALM, ACCENT), strict=False):
@@ -72,10 +71,14 @@ def training_curves(history: GradientHistory) -> list[Axes]:
 
     A panel whose curves the history does not have is left out.
 
+    Raises:
+        InvalidTypeError: The history is of another type.
+
     Example:
         >>> [ax.get_title("left") for ax in training_curves(trained.history)]
         ['Loss', 'Accuracy', 'Nodes in conflict', 'Conflict energy']
     """
+    check_type("history", history, GradientHistory)
     panels = recorded_panels(history)
     if not panels:
         return []
@@ -96,6 +99,7 @@ def trajectory(explanations: NodeExplanations, history: GradientHistory, name: s
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
+        InvalidTypeError: The explanations or the history are of another type, or ``ax`` is no axes.
         InvalidArgumentError: There is no such trajectory, it was not recorded, or it is of another graph.
 
     Example:
@@ -103,7 +107,9 @@ def trajectory(explanations: NodeExplanations, history: GradientHistory, name: s
         >>> trajectory(explanations, trained.history, "confidence").get_title("left")
         'How sure the model was'
     """
-    if name not in TRAJECTORIES:
+    check_type("explanations", explanations, NodeExplanations)
+    check_type("history", history, GradientHistory)
+    if name not in tuple(TRAJECTORIES):
         raise InvalidArgumentError(f"expected one of {tuple(TRAJECTORIES)}, got {name!r}")
     if name not in recorded_trajectories(explanations, history):
         raise InvalidArgumentError(
@@ -123,7 +129,7 @@ def trajectory(explanations: NodeExplanations, history: GradientHistory, name: s
     taken = history.num_steps / recorded.count  # steps from one observation to the next
     steps = [taken * start for start in recorded.starts]
     with style():
-        ax = ax or shown_axes()[0]
+        ax = axes_to_draw_on(ax)
         ax.set_title(TRAJECTORIES[name])
         for label, (members, colour) in groups.items():
             if members.any():

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError, InvalidIndexError
+from gragr_explain.explain import NodeExplanations
 from gragr_explain.report._layout import radial
-from gragr_explain.report._style import CALM, INK, SOFT, class_colours, shown_axes, style
-
-if TYPE_CHECKING:
-    from gragr_explain.explain import NodeExplanations
+from gragr_explain.report._style import CALM, INK, SOFT, axes_to_draw_on, class_colours, style
 
 _EVIDENCE = LinearSegmentedColormap.from_list("evidence", [(1, 0.35, 0.1, 0), (1, 0.35, 0.1, 0.9)])
 
@@ -30,6 +27,7 @@ def draw_subgraph(explanations: NodeExplanations, node: int, ax: Axes | None = N
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
+        InvalidTypeError: The explanations are of another type, or ``ax`` is no axes.
         InvalidIndexError: The node was not explained.
 
     Example:
@@ -38,14 +36,15 @@ def draw_subgraph(explanations: NodeExplanations, node: int, ax: Axes | None = N
         >>> sorted(text.get_text() for text in ax.texts if text.get_text())  # the nodes
         ['0', '1', '2', '3']
     """
-    layout = radial(node, explanations.edges[row_of(explanations, node)])
+    row = row_of(explanations, node)
+    layout = radial(node, explanations.edges[row])
     classes = explanations.all_predictions[layout.nodes].tolist()
     palette = class_colours(1 + max((int(label) for label in explanations.all_predictions.tolist()), default=0))
     if explanations.all_predictions.is_floating_point():
         classes, palette = [0] * len(classes), [CALM]
     paired = {(source, target) for source, target, _ in layout.edges}
     with style():
-        ax = ax or shown_axes(width=4, height=4)[0]
+        ax = axes_to_draw_on(ax, width=4, height=4)
         for source, target, weight in reversed(layout.edges):
             bend = 0.14 if (target, source) in paired else 0
             ax.annotate(
@@ -82,6 +81,7 @@ def draw_features(
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
+        InvalidTypeError: The explanations are of another type, or ``ax`` is no axes.
         InvalidIndexError: The node was not explained.
         InvalidArgumentError: Only one of ``x`` and ``image_shape`` is given, or they do not fit.
 
@@ -91,15 +91,21 @@ def draw_features(
         >>> [label.get_text() for label in ax.get_yticklabels()]
         ['feature 2', 'feature 1', 'feature 0']
     """
-    features = explanations.features[row_of(explanations, node)]
+    row = row_of(explanations, node)
     if (x is None) != (image_shape is None):
         raise InvalidArgumentError("expected both x and image_shape, or neither; got one of them")
+    features = explanations.features[row]
     with style():
-        ax = ax or shown_axes()[0]
+        ax = axes_to_draw_on(ax)
         ax.set_title(f"Node {node}")
         ax.grid(False)
         if x is not None and image_shape is not None:
-            check_image_shape(image_shape, x.size(-1))
+            check_type("x", x, Tensor)
+            if x.dim() != 2 or x.size(0) != explanations.context.num_nodes:
+                raise InvalidArgumentError(
+                    f"expected x of shape [{explanations.context.num_nodes}, height * width], got {list(x.shape)}"
+                )
+            check_image_shape(image_shape, x.size(1))
             evidence = np.zeros(x.size(-1))
             for feature, weight in features:
                 evidence[feature] = weight
@@ -134,8 +140,10 @@ def row_of(explanations: NodeExplanations, node: int) -> int:
     """The row of a node in a batch of explanations.
 
     Raises:
+        InvalidTypeError: The explanations are of another type, or the node is no integer.
         InvalidIndexError: The node was not explained.
     """
+    check_type("explanations", explanations, NodeExplanations)
     check_number("node", node, whole=True)
     rows = (explanations.index == node).nonzero().view(-1)
     if not len(rows):

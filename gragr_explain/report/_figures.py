@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 
+from gragr_explain.arguments import check_type
 from gragr_explain.context import FEATURES
 from gragr_explain.errors import InvalidArgumentError
+from gragr_explain.explain import NodeExplanations
 from gragr_explain.report._histogram import histogram
 from gragr_explain.report._projection import project
 from gragr_explain.report._psi import ROLE_MEANING, WORDING
-from gragr_explain.report._style import ACCENT, CALM, LINE, RAMP, SOFT, shown_axes, style
+from gragr_explain.report._style import ACCENT, CALM, LINE, RAMP, SOFT, axes_to_draw_on, shown_axes, style
 from gragr_explain.report._table import is_wrong, numbers
-
-if TYPE_CHECKING:
-    from gragr_explain.explain import NodeExplanations
 
 
 def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | None = None) -> Axes:
@@ -31,6 +28,7 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
     Raises:
+        InvalidTypeError: The explanations are of another type, or ``ax`` is no axes.
         InvalidArgumentError: There is no such feature.
 
     Example:
@@ -38,6 +36,7 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
         >>> psi_distribution(explanations, "conflict").get_title("left")
         'Conflict'
     """
+    check_type("explanations", explanations, NodeExplanations)
     if feature not in FEATURES:
         raise InvalidArgumentError(f"expected one of {FEATURES}, got {feature!r}")
     column, context = FEATURES.index(feature), explanations.context
@@ -46,7 +45,7 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
     frame = numbers(explanations)
     wrong = frame.loc[is_wrong(frame), f"psi_{feature}"].dropna().to_numpy()
     with style():
-        ax = ax or shown_axes()[0]
+        ax = axes_to_draw_on(ax)
         ax.set_title(WORDING[feature].title)
         ax.set_yticks([])
         if not len(everywhere):
@@ -71,11 +70,15 @@ def psi_distribution(explanations: NodeExplanations, feature: str, ax: Axes | No
 def psi_distributions(explanations: NodeExplanations) -> list[Axes]:
     """How the six psi are distributed, side by side: five of :func:`psi_distribution` and :func:`role_counts`.
 
+    Raises:
+        InvalidTypeError: The explanations are of another type.
+
     Example:
         >>> explanations = explain_many(explainer, data, progress=False)
         >>> [ax.get_title("left") for ax in psi_distributions(explanations)]
         ['Conflict', 'Stability', 'Influence', 'Confidence and gradient', 'Role', 'Receptiveness']
     """
+    check_type("explanations", explanations, NodeExplanations)
     axes = shown_axes(len(FEATURES), columns=3)
     for feature, ax in zip(FEATURES, axes, strict=True):
         if feature == "role":
@@ -92,17 +95,21 @@ def role_counts(explanations: NodeExplanations, ax: Axes | None = None) -> Axes:
         explanations: The explanations.
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
+    Raises:
+        InvalidTypeError: The explanations are of another type, or ``ax`` is no axes.
+
     Example:
         >>> explanations = explain_many(explainer, data, progress=False)
         >>> ax = role_counts(explanations)
         >>> [label.get_text() for label in ax.get_yticklabels()], [text.get_text() for text in ax.texts]
         (['hub', 'bridge', 'follower', 'outlier'], ['0', '0', '6', '0'])
     """
+    check_type("explanations", explanations, NodeExplanations)
     roles = [explanations.context.role(int(node)) for node in explanations.index]
     names = [*ROLE_MEANING, *(["not defined"] if None in roles else [])]
     counts = [roles.count(None if name == "not defined" else name) for name in names]
     with style():
-        ax = ax or shown_axes()[0]
+        ax = axes_to_draw_on(ax)
         ax.set_title(WORDING["role"].title)
         bars = ax.barh(names, counts, color=[SOFT if name == "not defined" else CALM for name in names], height=0.62)
         ax.bar_label(bars, [f"{count:,}" for count in counts], padding=4, fontsize=8)
@@ -126,13 +133,23 @@ def conflict_map(
         positions: Where nodes lie, ``[num_nodes, 2]``; by default similar hidden representations lie together.
         ax: Where to draw; on a figure of pyplot's by default, which a notebook shows.
 
+    Raises:
+        InvalidTypeError: The explanations are of another type, or ``ax`` is no axes.
+        InvalidArgumentError: The positions are not two numbers for each node.
+
     Example:
         >>> explanations = explain_many(explainer, data, progress=False)
         >>> in_a_row = [(node, 0) for node in range(6)]
         >>> conflict_map(explanations, positions=in_a_row).get_title("left")
         'Where conflict lies'
     """
+    check_type("explanations", explanations, NodeExplanations)
     positions = project(explanations.hidden) if positions is None else np.asarray(positions)
+    if positions.shape != (explanations.context.num_nodes, 2) or positions.dtype.kind not in "iuf":
+        raise InvalidArgumentError(
+            f"expected positions as numbers of shape [{explanations.context.num_nodes}, 2], got {positions.dtype} of "
+            f"shape {list(positions.shape)}"
+        )
     rank = explanations.context.rank[:, 0].cpu().double().numpy()
     frame = numbers(explanations)
     wrong = frame.loc[is_wrong(frame), "node"].to_numpy()
@@ -140,7 +157,7 @@ def conflict_map(
     order = np.argsort(np.nan_to_num(rank, nan=-1.0), kind="stable")
     grey, coloured = order[np.isnan(rank[order])], order[~np.isnan(rank[order])]
     with style():
-        ax = ax or shown_axes(width=6.4, height=5.2)[0]
+        ax = axes_to_draw_on(ax, width=6.4, height=5.2)
         x, y = positions.T
         ax.scatter(x[grey], y[grey], s=size, color=LINE, linewidths=0)
         points = ax.scatter(x[coloured], y[coloured], s=size, c=rank[coloured], cmap=RAMP, vmin=0, vmax=1, linewidths=0)

@@ -6,6 +6,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
+from gragr_explain.errors import InvalidGraphError
+
 MOST_FOR_TSNE = 3000
 
 
@@ -21,11 +24,18 @@ def project(hidden: Tensor) -> np.ndarray:
     Returns:
         Positions in ``[0, 1]`` of shape ``[num_nodes, 2]``.
 
+    Raises:
+        InvalidTypeError: If ``hidden`` is no tensor.
+        InvalidGraphError: If it has no channels.
+
     Example:
         >>> import torch
         >>> project(torch.eye(4)).shape
         (4, 2)
     """
+    check_type("hidden", hidden, Tensor)
+    if hidden.dim() < 2:
+        raise InvalidGraphError(f"expected hidden of shape [num_nodes, channels], got {list(hidden.shape)}")
     from sklearn.decomposition import PCA  # scikit-learn takes a second to import
     from sklearn.manifold import TSNE
 

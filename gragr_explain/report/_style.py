@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from gragr_explain.arguments import check_type
+
 INK, LINE, SOFT, ACCENT, CALM = "#1f2733", "#d8dee6", "#b7c3d3", "#c81d4e", "#2563a8"
 """Text, grid lines, the bulk of a distribution, what deserves attention, and everything else."""
 
@@ -101,6 +103,16 @@ def shown_axes(count: int = 1, *, columns: int = 1, width: float = 3.4, height: 
     rows = -(-count // columns)
     figure = plt.figure(figsize=(width * columns, height * rows), layout="constrained")
     return [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+
+
+def axes_to_draw_on(ax: Axes | None, width: float = 3.4, height: float = 2.2) -> Axes:
+    """The axes that the caller gives, or else new ones of :func:`shown_axes`.
+
+    Raises:
+        InvalidTypeError: If what is given is no axes.
+    """
+    check_type("ax", ax, Axes, optional=True)
+    return shown_axes(width=width, height=height)[0] if ax is None else ax
 
 
 def to_svg(ax: Axes, name: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gragr_explain.arguments import check_type
 from gragr_explain.context import FEATURES, ROLES, GradientContext
-from gragr_explain.errors import UnsupportedModelError
+from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
 from gragr_explain.explain import Explanations, NodeExplanations
 from gragr_explain.files import as_path, atomic
 
@@ -142,6 +142,8 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write the table of :func:`to_frame` as one Parquet file, whole or not at all; missing values are null.
 
     Raises:
+        InvalidTypeError: It is no table.
+        InvalidArgumentError: It is another table.
         OutputError: The file cannot be written.
 
     Example:
@@ -160,6 +162,8 @@ def write_jsonl(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write the table of :func:`to_frame` as JSON lines, whole or not at all; missing values are null.
 
     Raises:
+        InvalidTypeError: It is no table.
+        InvalidArgumentError: It is another table.
         OutputError: The file cannot be written.
 
     Example:
@@ -190,12 +194,19 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
 
     Missing values and NaN are null.
 
+    Raises:
+        InvalidTypeError: It is no table.
+        InvalidArgumentError: It is another table.
+
     Example:
         >>> explanations = explain_many(explainer, data, progress=False)
         >>> table = to_table(to_frame(explanations))
         >>> table.num_rows, str(table.schema.field("psi_conflict").type)
         (6, 'double')
     """
+    check_type("frame", frame, pd.DataFrame)
+    if "prediction" not in frame:
+        raise InvalidArgumentError(f"expected the table of to_frame, got one of the columns {list(frame)}")
     schema = table_schema(classes=frame["prediction"].dtype.kind == "i", graphs="graph" in frame)
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
@@ -248,12 +259,16 @@ def table_schema(*, classes: bool, graphs: bool = False) -> pa.Schema:
 def json_lines(table: pa.Table) -> Iterator[str]:
     """The rows of :func:`to_table`, each as a line of strict JSON: missing and undefined numbers are null.
 
+    Raises:
+        InvalidTypeError: It is no table.
+
     Example:
         >>> explanations = explain_many(explainer, data, progress=False)
         >>> first = next(json_lines(to_table(to_frame(explanations))))
         >>> json.loads(first)["edges"][0]
         {'source': 1, 'target': 0, 'weight': 1.0}
     """
+    check_type("table", table, pa.Table)
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             values = {name: _json(value) for name, value in row.items()}

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import ExportError
 from gragr_explain.explain import Edge, Feature, GradientContextExplainer, NodeExplanations, explain_many
-from gragr_explain.inputs import forward_arguments
+from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale, Reliability, ValidationFact
 from gragr_explain.streaming._export import Export
@@ -38,6 +39,7 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
         data: The graph that it was made of, for psi and what the model predicts for all of its nodes.
 
     Raises:
+        InvalidTypeError: If the export or the graph is of another type.
         ExportError: If the export is not complete, is damaged, or was made of another model, graph or settings.
 
     Example:
@@ -60,6 +62,8 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
         >>> read_explanations(written, explainer, data).index
         tensor([0, 1, 2, 3])
     """
+    check_type("export", export, Export)
+    check_data(data)
     export.check_complete()
     for name, value in fingerprint(explainer, data).items():
         if export.manifest.made_of.get(name) != value:

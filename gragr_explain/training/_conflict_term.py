@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.field import GraphOperator, conflict_loss
 from gragr_explain.history import full_precision
@@ -34,6 +35,7 @@ def conflict_term(loss: Tensor, hidden: Tensor, graph: GraphOperator, *, exact: 
         A non-negative scalar on the autograd graph.
 
     Raises:
+        InvalidTypeError: If one that should be is no tensor, or the graph is not prepared.
         InvalidArgumentError: If the loss is no scalar that depends on the hidden representation.
 
     Example:
@@ -42,6 +44,10 @@ def conflict_term(loss: Tensor, hidden: Tensor, graph: GraphOperator, *, exact: 
         >>> conflict_term(hidden.square().sum() / 2, hidden, graph)
         tensor(1., grad_fn=<DivBackward0>)
     """
+    check_type("loss", loss, Tensor)
+    check_type("hidden", hidden, Tensor)
+    check_type("graph", graph, GraphOperator)
+    check_type("exact", exact, bool)
     if loss.dim() != 0 or not loss.requires_grad or not hidden.requires_grad:
         raise InvalidArgumentError(
             f"expected a scalar loss and a hidden representation with gradients, got a loss of shape {list(loss.shape)}"

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import TrainingError
 from gragr_explain.field import (
     GraphOperator,
@@ -45,6 +46,7 @@ def correct_field(
         detected in any case.
 
     Raises:
+        InvalidTypeError: If the settings are of another type.
         TrainingError: If the field is not finite.
 
     Example:
@@ -54,6 +56,7 @@ def correct_field(
         >>> correct_field(field, graph, TABLE_5["GCN"])[1]
         tensor([True, True])
     """
+    check_type("settings", settings, Hyperparameters)
     context = neighbour_sum(field, graph)  # of the direction of the mean, which is all that counts here
     norm = torch.linalg.vector_norm(field, dim=-1)
     unit = float(norm.mean())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.field import GraphOperator, conflict_loss
 from gragr_explain.history import full_precision
@@ -38,6 +38,7 @@ def validation_hypergradient(
         The derivatives, of shape ``[num_losses]``.
 
     Raises:
+        InvalidTypeError: If the losses are no tensor, or the others no sequences.
         InvalidArgumentError: If the losses are no vector, or a parameter has no validation gradient.
 
     Example:
@@ -46,6 +47,11 @@ def validation_hypergradient(
         tensor([-1.5000,  1.5000])
     """
     check_number("step_size", step_size)
+    check_type("losses", losses, Tensor)
+    for name, given in (("parameters", parameters), ("val_gradient", val_gradient)):
+        check_type(name, given, Sequence)
+        for each in given:
+            check_type(f"each of {name}", each, Tensor)
     if losses.dim() != 1 or len(parameters) != len(val_gradient):
         raise InvalidArgumentError(
             f"expected losses of shape [num_losses] and a gradient for each of {len(parameters)} parameters, got "
@@ -79,6 +85,7 @@ def conflict_hypergradient(losses: Tensor, weights: Tensor, hidden: Tensor, grap
         The derivatives, of shape ``[num_losses]``.
 
     Raises:
+        InvalidTypeError: If one that should be is no tensor.
         InvalidArgumentError: If the shapes of losses and weights differ.
 
     Example:
@@ -89,6 +96,9 @@ def conflict_hypergradient(losses: Tensor, weights: Tensor, hidden: Tensor, grap
         >>> conflict_hypergradient(losses, weights, hidden, graph)
         tensor([1., 1.])
     """
+    check_type("losses", losses, Tensor)
+    check_type("weights", weights, Tensor)
+    check_type("hidden", hidden, Tensor)
     if losses.shape != weights.shape:
         raise InvalidArgumentError(f"expected weights of shape {list(losses.shape)}, got {list(weights.shape)}")
     with torch.enable_grad():
@@ -119,12 +129,17 @@ def reweight(weights: Tensor, hypergradient: Tensor, rate: float | None) -> Tens
     Returns:
         The new weights. Where all would be zero, or a derivative is not finite, they stay as they are.
 
+    Raises:
+        InvalidTypeError: If weights or hypergradient are no tensor.
+
     Example:
         >>> reweight(torch.ones(3), torch.tensor([-2.0, -1.0, 3.0]), rate=None)
         tensor([2., 1., 0.])
         >>> reweight(torch.ones(3), torch.tensor([-2.0, -1.0, 3.0]), rate=0.5)
         tensor([1.5000, 1.2500, 0.2500])
     """
+    check_type("weights", weights, Tensor)
+    check_type("hypergradient", hypergradient, Tensor)
     check_number("rate", rate, least=0, optional=True)
     unit = hypergradient.abs().mean()
     if not bool(unit > 0) or not bool(unit.isfinite()):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gragr_explain.arguments import check_number
-from gragr_explain.errors import UnsupportedModelError
-from gragr_explain.field import GraphOperator
+from gragr_explain.arguments import check_number, check_type
+from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
+from gragr_explain.field import GraphOperator, prepare
 from gragr_explain.history import layer_input, message_passing_layers
 
 
@@ -49,6 +49,7 @@ class ConflictPathway(nn.Module):
 
     def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
         super().__init__()
+        check_type("sizes", sizes, Sequence)
         self.layers = nn.ModuleList(nn.Linear(*size) for size in sizes)
         self.register_buffer("beta", torch.zeros(()))
 
@@ -80,6 +81,7 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
         example: Runs it once.
 
     Raises:
+        InvalidTypeError: If the example cannot be called.
         UnsupportedModelError: If the model has no message-passing layer, calls one several times or not at all, or one
             takes or returns something else than one matrix of node representations.
 
@@ -89,6 +91,8 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
         >>> layer_sizes(model, lambda: model(torch.eye(6), torch.tensor([[0], [1]])))
         [(6, 8), (8, 2)]
     """
+    if not callable(example):
+        raise InvalidTypeError(f"expected an example that can be called, got {type(example).__name__}")
     sizes: dict[nn.Module, tuple[int, int]] = {}
 
     def see(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
@@ -133,13 +137,24 @@ def first_field(y: Tensor, train_mask: Tensor, num_classes: int) -> Tensor:
     Returns:
         A field of shape ``[num_nodes, num_classes]``.
 
+    Raises:
+        InvalidGraphError: If the labels are no integers, or the mask is not one of the same nodes.
+        InvalidTypeError: If labels or mask are no tensor, or the number no integer.
+
     Example:
         >>> first_field(torch.tensor([0, 1, 1]), torch.tensor([True, True, False]), 2)
         tensor([[-0.5000,  0.5000],
                 [ 0.5000, -0.5000],
                 [ 0.0000,  0.0000]])
     """
+    check_type("y", y, Tensor)
+    check_type("train_mask", train_mask, Tensor)
     check_number("num_classes", num_classes, whole=True, least=1)
+    if y.dtype != torch.long or train_mask.dtype != torch.bool or y.dim() != 1 or y.shape != train_mask.shape:
+        raise InvalidGraphError(
+            f"expected integer labels of shape [num_nodes] and a mask as long, got {y.dtype} of {list(y.shape)} and "
+            f"{train_mask.dtype} of {list(train_mask.shape)}"
+        )
     wanted = F.one_hot(y.where(train_mask, 0), num_classes).to(torch.get_default_dtype())
     frequency = wanted[train_mask].mean(0)
     return torch.where(train_mask.unsqueeze(-1), frequency - wanted, 0)
@@ -164,12 +179,18 @@ def relative_conflict(field: Tensor, graph: GraphOperator) -> float:
     Returns:
         The ratio; NaN where no edge links two nodes with a gradient, or no two nodes oppose each other.
 
+    Raises:
+        InvalidTypeError: If the field is no tensor of float32 or float64, or the graph is not prepared.
+        InvalidGraphError: If the field has no row for each node.
+
     Example:
         >>> field = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
         >>> opposed = GraphOperator(torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]), 4)
         >>> relative_conflict(field, opposed) > 1  # every edge links two that oppose each other
         True
     """
+    check_type("graph", graph, GraphOperator)
+    prepare(field, graph)
     norm = torch.linalg.vector_norm(field, dim=-1)
     known = (norm > 0).nonzero().view(-1)
     pairs = graph.pairs[:, (norm[graph.pairs] > 0).all(0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gragr_explain.arguments import check_type
 from gragr_explain.errors import InvalidGraphError
 from gragr_explain.field import detect_conflicts, project_conflicts
 
@@ -18,8 +19,10 @@ def task_context(fields: Tensor) -> Tensor:
         The contexts, of the same shape.
 
     Raises:
+        InvalidTypeError: If ``fields`` is no tensor.
         InvalidGraphError: If the fields have another shape, or there is only one.
     """
+    check_type("fields", fields, Tensor)
     if fields.dim() != 3 or fields.size(0) < 2:
         raise InvalidGraphError(
             f"expected fields of shape [num_tasks, num_rows, channels] of two tasks or more, got {list(fields.shape)}"
@@ -45,6 +48,7 @@ def project_tasks(fields: Tensor, tau_cos: float = -0.1) -> tuple[Tensor, Tensor
         The projected fields, of the same shape, and the mask of conflicts of shape ``[num_tasks, num_rows]``.
 
     Raises:
+        InvalidTypeError: If ``fields`` is no tensor.
         InvalidGraphError: If the fields have another shape, or there is only one.
         InvalidArgumentError: If ``tau_cos`` is outside ``[-1, 1]``.
 

@@ -51,7 +51,7 @@ class MultiTaskModel(nn.Module):
             raise InvalidArgumentError(
                 f"expected at least one task, each of 2 classes or more, got {list(num_classes)}"
             )
-        if pool not in POOLS:
+        if pool not in tuple(POOLS):
             raise InvalidArgumentError(f"expected pool as one of {', '.join(POOLS)}, got {pool!r}")
         self.encoder = encoder
         self._takes = frozenset(inspect.signature(encoder.forward).parameters)

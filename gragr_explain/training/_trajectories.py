@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 from tqdm.auto import tqdm
 
-from gragr_explain.arguments import check_number
+from gragr_explain.arguments import check_number, check_type
 from gragr_explain.errors import InvalidArgumentError, TrainingError, UnsupportedModelError
 from gragr_explain.history import call_with, copy_weights, first_names
 from gragr_explain.inputs import forward_arguments
@@ -108,6 +108,7 @@ def select_trajectory(
         progress: Whether to show a progress bar.
 
     Raises:
+        InvalidTypeError: If the model is no module, the graph none, or a number or flag none.
         InvalidArgumentError: If there is no trajectory or no epoch, or no node to validate on.
         UnsupportedModelError: If the model cannot be initialised anew; with ``batched=True``, if it cannot be batched.
         TrainingError: If no trajectory ends with a finite validation loss.
@@ -122,6 +123,9 @@ def select_trajectory(
         >>> chosen.val_loss.shape
         torch.Size([3, 5])
     """
+    check_type("model", model, nn.Module)
+    check_type("data", data, Data)
+    check_type("batched", batched, bool, optional=True)
     check_number("seeds", seeds, whole=True, least=1)
     check_number("epochs", epochs, whole=True, least=1)
     check_number("lr", lr, least=0)
