@@ -98,7 +98,7 @@ def damping_matrix(graph: GraphOperator, strength: float, dtype: torch.dtype) ->
                 [0.3333, 0.6667]], dtype=torch.float64)
     """
     identity = torch.eye(graph.num_nodes, dtype=dtype, device=graph.device)
-    return conjugate_gradient_smooth(identity, graph, strength)
+    return conjugate_gradient_smooth(identity, graph, strength, tolerance=1e-12 if dtype == torch.double else 1e-6)
 
 
 def roughness(field: Tensor, graph: GraphOperator) -> float:

@@ -87,7 +87,7 @@ def _component(graph: nx.Graph) -> tuple[dict[int, tuple[float, float]], tuple[f
 
 def _least_stress(graph: nx.Graph) -> np.ndarray:
     """The better of two layouts: one begins with a circle, the other, where there is one, with a planar drawing."""
-    distance = shortest_path(nx.to_scipy_sparse_array(graph), unweighted=True)
+    distance = shortest_path(nx.to_numpy_array(graph), unweighted=True)
     distances = {node: dict(zip(graph, row, strict=True)) for node, row in zip(graph, distance.tolist(), strict=True)}
     starts = [None, *([nx.planar_layout(graph)] if nx.is_planar(graph) else [])]
     found = []
