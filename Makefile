@@ -1,10 +1,11 @@
 # `make demo` and `make test` need Python 3.11 or newer and nothing else: they install what they use into .venv.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-CHECKED := gragr_explain benchmarks tests
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+CHECKED := gragr_explain benchmarks tests conftest.py
 
 .PHONY: help demo test lint clean
 
@@ -33,13 +34,13 @@ $(VENV)/.for-demo: EXTRA := [llm]
 $(VENV)/.for-test: EXTRA := [test]
 $(VENV)/.for-lint: EXTRA := [dev]
 
-$(VENV)/.for-%: pyproject.toml constraints.txt | $(VENV)/.torch
+$(VENV)/.for-%: pyproject.toml $(CONSTRAINTS) | $(VENV)/.torch
 	@echo "installing gragr-explain$(EXTRA) into $(VENV) ..."
 	@$(PIP) --editable ".$(EXTRA)"
 	@touch $@
 
 # PyTorch comes first and alone: it is by far the largest download, and is not repeated when a later step fails.
-$(VENV)/.torch: constraints.txt
+$(VENV)/.torch: $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "gragr-explain needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
