@@ -1,8 +1,8 @@
 # `make demo` and `make test` need Python 3.11 or newer and nothing else: they install what they use into .venv.
 
 PYTHON ?= python3
-VENV ?= .venv
-CONSTRAINTS ?= constraints.txt
+VENV := .venv
+CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 CHECKED := gragr_explain benchmarks tests conftest.py
