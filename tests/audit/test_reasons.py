@@ -88,3 +88,11 @@ def test_neighbours_of_a_third_class_are_named_too(facts):
         SAID["norm"],
         "only 2 of its 3 labelled neighbours are red, 0 blue, 1 green",
     ]
+
+
+def test_shares_of_a_third_class_are_named_too_and_come_last(facts):
+    assert reasons(facts, 0, 2, contributions(held_out=3, neighbour_predictions=2, norm=1)) == [
+        SAID["norm"],
+        "models that never saw its label say red 10%, blue 0%, green 90%",
+        "its neighbours are predicted red 40%, blue 0%, green 60%",
+    ]
