@@ -19,7 +19,7 @@ GAIN = 1e-3
 SAME = 1e-6
 """Worths that differ by less are the same: the first is taken, whatever the rounding."""
 
-NO_ANSWER = -1e9
+NO_ANSWER = -(2.0**100)
 """What a set of edges is worth for which a model's answer is no number."""
 
 _CHOSEN, _BELOW_HALF = 0.1, 0.49  # of masks: how far the chosen edges are apart, and the strongest of the others

@@ -77,7 +77,7 @@ def test_sets_to_which_a_model_has_no_answer_are_not_left() -> None:
     assert found.tolist() == [False, True, False, False]
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6, 1e15])
 def test_numbers_of_any_scale(scale: float) -> None:
     weight = torch.tensor([[5.0, 3.0, 1.0, -1.0, -2.0, -6.0]])
     trials = Pairs(scale * weight, torch.zeros(1, 6, 6), torch.zeros(1))

@@ -130,7 +130,7 @@ def test_a_set_to_which_a_model_has_no_answer_is_none() -> None:
     assert search(trials, length=2, where=Where.EVERYWHERE, ranked=False).isfinite().all()
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6, 1e15])
 def test_regression_of_any_scale(scale: float) -> None:
     weight = torch.tensor([[5.0, 3.0, 1.0, -1.0, -2.0, -6.0]])
     trials = Pairs(scale * weight, torch.zeros(1, 6, 6), torch.zeros(1))

@@ -219,7 +219,7 @@ def test_one_set_without_an_answer_says_nothing_of_the_others() -> None:
         assert place[:3].tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e6, 1e15])
 @pytest.mark.parametrize("bias", [0.0, 0.5, -3.0])
 def test_regression_of_any_scale(scale: float, bias: float) -> None:
     weight = torch.tensor([[5.0, 3.0, 1.0, -1.0, -2.0, -6.0]])  # all together do what none do
