@@ -30,6 +30,22 @@ _GIVEN = {"x", "edge_index", "y"}  # what a model is called with anyway, or must
 _WRAPPED = ("model", "_orig_mod", "module")  # where GraGR, torch.compile and DistributedDataParallel keep a model
 
 
+def check_gradients_are_kept() -> None:
+    """Check that gradients can be taken here; ``torch.no_grad()`` around a call does no harm.
+
+    Raises:
+        InvalidArgumentError: In inference mode.
+
+    Example:
+        >>> with torch.inference_mode():
+        ...     check_gradients_are_kept()
+        Traceback (most recent call last):
+        gragr_explain.errors.InvalidArgumentError: expected a call outside of torch.inference_mode(), where there are no gradients
+    """  # noqa: E501
+    if torch.is_inference_mode_enabled():
+        raise InvalidArgumentError("expected a call outside of torch.inference_mode(), where there are no gradients")
+
+
 def check_graph(x: Tensor, edge_index: Tensor) -> None:
     """Check node features and edges, and that gradients can be taken of what is made of them.
 
@@ -38,8 +54,7 @@ def check_graph(x: Tensor, edge_index: Tensor) -> None:
         InvalidTypeError: If one of them is no tensor of the right kind.
         InvalidGraphError: If a shape does not fit, a feature is NaN or infinite, or an edge has an end that is no node.
     """
-    if torch.is_inference_mode_enabled():
-        raise InvalidArgumentError("expected a call outside of torch.inference_mode(), where there are no gradients")
+    check_gradients_are_kept()
     if not isinstance(x, Tensor):
         raise InvalidTypeError(f"expected node features as a tensor, got {type(x).__name__}")
     if x.layout != torch.strided:

@@ -164,6 +164,9 @@ def tie_order(instance: Instance) -> Tensor:
 def unfaithfulness(full: Tensor, kept: Tensor) -> float:
     """PyG's ``unfaithfulness``, ``1 - exp(-KL)``, of class probabilities of shape ``[num_classes]``.
 
+    PyG's own function gives the same of an explanation whose ``index`` is a tensor; where it is an integer, it divides
+    the divergence by the number of classes.
+
     Agarwal et al., `"Evaluating Explainability for Graph Neural Networks" <https://arxiv.org/abs/2208.09339>`_.
     """
     tiny = torch.finfo(full.dtype).tiny

@@ -52,7 +52,7 @@ def smooth_features(data: Data, x: Tensor, strength: float) -> Tensor:
     if strength == 0:
         return x
     graph = damping_graph(data.edge_index, x.size(0), data.get("edge_weight"), x.dtype)
-    return conjugate_gradient_smooth(x, graph, strength)
+    return _solved(x, graph, strength)
 
 
 def class_graph(sizes: Tensor, dtype: torch.dtype) -> GraphOperator:
@@ -98,7 +98,13 @@ def damping_matrix(graph: GraphOperator, strength: float, dtype: torch.dtype) ->
                 [0.3333, 0.6667]], dtype=torch.float64)
     """
     identity = torch.eye(graph.num_nodes, dtype=dtype, device=graph.device)
-    return conjugate_gradient_smooth(identity, graph, strength, tolerance=1e-12 if dtype == torch.double else 1e-6)
+    return _solved(identity, graph, strength)
+
+
+def _solved(field: Tensor, graph: GraphOperator, strength: float) -> Tensor:
+    """As exact as the type of the numbers allows."""
+    tolerance = 1e-12 if field.dtype == torch.double else 1e-6
+    return conjugate_gradient_smooth(field, graph, strength, tolerance)
 
 
 def roughness(field: Tensor, graph: GraphOperator) -> float:

@@ -20,8 +20,9 @@ class Reasoner(nn.Module):
     .. math::
         e_v = W_2\, \sigma(W_1 c_v + b_1) + b_2
 
-    GraGR paper, eq. 16. The context vector :math:`c_v` is standardised first, with what :meth:`fit` has seen, and an
-    entry that is not valid stands at the mean. Two linear heads read the embedding: one reconstructs the node's
+    GraGR paper, eq. 16. The context vector :math:`c_v` is standardised first, with what :meth:`fit` has seen, and its
+    tails are drawn in by :math:`\operatorname{arsinh}`, since norms and conflict counts have very long ones; an entry
+    that is not valid stands at the mean. Two linear heads read the embedding: one reconstructs the node's
     hidden representation, the other predicts its class, which is the paper's auxiliary signal.
 
     Args:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.explain.algorithm.captum import CaptumHeteroModel, CaptumModel, MaskLevelType
-from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelReturnType
+from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelMode, ModelReturnType
 
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
-from gragr_explain.explain._objective import support
+from gragr_explain.explain._objective import check_ignored, check_returned, support
 from gragr_explain.history import check_output
-from gragr_explain.inputs import check_graph, check_index
+from gragr_explain.inputs import check_gradients_are_kept, check_graph, check_index
 from gragr_explain.messages import edge_mask_applied
 
 try:
@@ -46,6 +47,8 @@ class EdgeGradientAttribution(GradientAttribution):
 
     An output of one number is explained without a target, by its magnitude, as for regression. That is also the
     evidence of a binary classifier's raw score, up to a positive factor; probabilities of two classes take two columns.
+    Several numbers are taken for classes, unless the ``model_config`` of PyG's Captum model says that they are those of
+    a regression: then the target is the number to explain, and without one, their magnitudes are added up.
 
     ``forward_func`` is what :func:`~torch_geometric.nn.to_captum_model` returns, or any function of edge masks,
     features and additional arguments that returns outputs of shape ``[num_outputs, num_classes]``. A model is used in
@@ -73,8 +76,9 @@ class EdgeGradientAttribution(GradientAttribution):
         forward_func: The function whose outputs are explained.
         mask_type: Which inputs are edge masks: all of them (``"edge"``), none (``"node"``) or the last
             (``"node_and_edge"``). PyG's Captum models say it themselves; other functions need it.
-        return_type: What the function returns for classes, ``"raw"``, ``"log_probs"`` or ``"probs"``. By default what
-            its ``model_config`` says, where it has one, or else ``"raw"``.
+        return_type: What the function returns for classes, ``"raw"``, ``"log_probs"`` or ``"probs"``; of models, that
+            is taken as it is said. By default what the ``model_config`` of PyG's Captum model says, or else ``"raw"``,
+            and models are refused that seem to return something else.
 
     Raises:
         ImportError: If Captum is not installed.
@@ -107,6 +111,12 @@ class EdgeGradientAttribution(GradientAttribution):
         super().__init__(forward_func)
         self.mask_type = _mask_type(forward_func, mask_type)
         self.return_type = _return_type(forward_func, return_type)
+        self._is_checked = return_type is None
+
+    @property
+    def _is_regression(self) -> bool:
+        config = self.forward_func.model_config if isinstance(self.forward_func, CaptumModel) else None
+        return config is not None and config.mode == ModelMode.regression
 
     @property
     def multiplies_by_inputs(self) -> bool:
@@ -125,7 +135,8 @@ class EdgeGradientAttribution(GradientAttribution):
                 features and the edge masks in a tuple. Functions other than PyG's Captum models may take any shapes,
                 and several examples in the first dimension.
             target: The class, as an integer for all outputs, or a list or tensor of one for each; ``None`` where an
-                output is one number. Attributions of several outputs are added up.
+                output is one number, or all numbers of a regression are meant. Attributions of several outputs are
+                added up.
             additional_forward_args: What else the function takes, as one object or a tuple.
 
         Returns:
@@ -136,9 +147,10 @@ class EdgeGradientAttribution(GradientAttribution):
             InvalidGraphError: If the graph cannot be used, an input has another shape, or there are as many targets
                 as neither 1 nor the number of outputs.
             InvalidIndexError: If a target is no class of the model.
-            InvalidArgumentError: If a target is missing, or something that the model takes.
+            InvalidArgumentError: If a target is missing, or something that the model takes; in inference mode.
             UnsupportedModelError: If a model has no message-passing layers or its edges cannot be masked, or the
-                outputs have another shape.
+                outputs have another shape, are not what they are said to be, or depend on the inputs without having
+                gradients.
         """
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         arguments = additional_forward_args
@@ -148,6 +160,7 @@ class EdgeGradientAttribution(GradientAttribution):
             if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
                 got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
                 raise InvalidTypeError(f"expected inputs of floating-point numbers, got {got}")
+        check_gradients_are_kept()
         if isinstance(self.forward_func, CaptumModel):
             _check_graph_inputs(self.mask_type, tensors, arguments)
 
@@ -161,13 +174,16 @@ class EdgeGradientAttribution(GradientAttribution):
     def _output(self, inputs: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> Tensor:
         """What the function returns; edges of PyG's Captum models are masked by hooks on their messages."""
         function = self.forward_func
-        if not isinstance(function, CaptumModel) or not self.mask_type.with_edge:
+        if not isinstance(function, CaptumModel):
             return function(*inputs, *arguments)
-        *features, mask = inputs
-        taken: list[Any] = [*(tensor[0] for tensor in features), *arguments]
-        x, edge_index, *rest = taken
-        with edge_mask_applied(function.model, mask[0], edge_index):
+        masks = inputs[-1:] if self.mask_type.with_edge else ()
+        features = inputs[: len(inputs) - len(masks)]
+        x, edge_index, *rest = [*(tensor[0] for tensor in features), *arguments]
+        with edge_mask_applied(function.model, masks[0][0], edge_index) if masks else nullcontext():
             output = function.model(x, edge_index, *rest)
+        check_output(output)
+        if self._is_checked:
+            check_returned(output, function.model_config or _of_classes(self.return_type))
         return function.postprocess(output)
 
     def _support(self, output: Tensor, target: Any) -> Tensor:
@@ -175,14 +191,19 @@ class EdgeGradientAttribution(GradientAttribution):
         check_output(output)
         one_number = output.dim() < 2 or output.shape[1:].numel() == 1
         classes = check_index(target, 1 if one_number else output.size(-1), output.device)
-        if one_number:
-            return support(output, output, ModelConfig("regression", "node", "raw"), ExplanationType.model)
-        if classes is None:
+        is_number = one_number or self._is_regression
+        if classes is None and not is_number:
             raise InvalidArgumentError(f"expected a target for outputs of shape {list(output.shape)}, got None")
-        if classes.numel() == 1:
-            classes = classes.expand(output.size(0))
-        config = ModelConfig("multiclass_classification", "node", self.return_type)
-        return support(output, classes, config, ExplanationType.model)
+        if classes is not None and not one_number:
+            classes = classes.expand(output.size(0)) if classes.numel() == 1 else classes
+            if classes.numel() != output.size(0):
+                raise InvalidGraphError(
+                    f"expected a target class for each of {output.size(0)} outputs, got {classes.numel()}"
+                )
+            output = output.gather(-1, classes.unsqueeze(-1)) if is_number else output
+        if is_number:
+            return support(output, output, ModelConfig("regression", "node", "raw"), ExplanationType.model)
+        return support(output, classes, _of_classes(self.return_type), ExplanationType.model)
 
 
 def _evidence(
@@ -193,6 +214,7 @@ def _evidence(
         inputs = [tensor.detach().requires_grad_() for tensor in (*features, *masks)]
         scalar = score(*inputs)
         if not scalar.requires_grad:
+            check_ignored(scalar, score(*(torch.zeros_like(tensor) for tensor in inputs)))
             return tuple(torch.zeros_like(tensor) for tensor in (*features, *masks))
         found = torch.autograd.grad(scalar, inputs, allow_unused=True, materialize_grads=True)
     times_input = [gradient * tensor.detach() for gradient, tensor in zip(found, features, strict=False)]
@@ -218,6 +240,10 @@ def _return_type(forward_func: Callable[..., Tensor], wanted: str | None) -> Mod
     if wanted not in [kind.value for kind in ModelReturnType]:
         raise InvalidArgumentError(f"expected return_type 'raw', 'log_probs' or 'probs', got {wanted!r}")
     return ModelReturnType(wanted)
+
+
+def _of_classes(return_type: ModelReturnType) -> ModelConfig:
+    return ModelConfig("multiclass_classification", "node", return_type)
 
 
 def _check_graph_inputs(mask_type: MaskLevelType, inputs: tuple[Tensor, ...], arguments: tuple[Any, ...]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._objective import check_ignored
 from gragr_explain.explain._rows import SharedRows, Watched
 from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import check_not_recomputed
@@ -43,7 +44,8 @@ def input_gradients(
     Raises:
         InvalidTypeError: If the objective cannot be called, or features or edges are no tensors.
         InvalidGraphError: If there is no such graph.
-        UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
+        UnsupportedModelError: If a layer passes messages along other edges than those it is called with, or the
+            objective depends on edges or features without having gradients.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -85,7 +87,8 @@ def layer_gradients(
     Raises:
         InvalidTypeError: If the objective cannot be called, or features or edges are no tensors.
         InvalidGraphError: If there is no such graph.
-        UnsupportedModelError: If a layer passes messages along other edges than those it is called with.
+        UnsupportedModelError: If a layer passes messages along other edges than those it is called with, or the
+            objective depends on edges or features without having gradients.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -122,8 +125,14 @@ def gradients_at_ones(
         edge_mask = torch.ones(shape, dtype=dtype, device=x.device, requires_grad=True)
         inputs = x.watched() if isinstance(x, SharedRows) else x.detach().requires_grad_(x.is_floating_point())
         source = inputs.source if isinstance(inputs, SharedRows) else None
-        scalar = objective(trimmed_output(model, edge_mask, trimmed or {}, inputs, edge_index, arguments))
+
+        def made_of(mask: Tensor, features: Tensor) -> Tensor:
+            return objective(trimmed_output(model, mask, trimmed or {}, features, edge_index, arguments))
+
+        scalar = made_of(edge_mask, inputs)
         if not scalar.requires_grad:
+            plain = source is None and inputs.is_floating_point()
+            check_ignored(scalar, made_of(torch.zeros_like(edge_mask), torch.zeros_like(inputs) if plain else inputs))
             return torch.zeros_like(edge_mask).detach(), FeatureGradient(x)
         leaf, leaves = (source.leaf, source.leaves) if isinstance(source, Watched) else (inputs, [])
         products = [product for product, _ in leaves]

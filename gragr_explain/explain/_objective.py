@@ -193,6 +193,23 @@ def check_returned(output: Tensor, config: ModelConfig) -> None:
     )
 
 
+def check_ignored(scalar: Tensor, without: Tensor) -> None:
+    """Check that a scalar without gradients does not depend on what they were to be taken of.
+
+    Args:
+        scalar: What was made of the inputs.
+        without: What is made of zeros in their place.
+
+    Raises:
+        UnsupportedModelError: If the two differ.
+    """
+    if not torch.equal(scalar.detach(), without.detach()):
+        raise UnsupportedModelError(
+            "expected an output with gradients, got one that depends on the inputs and has none; "
+            "does the model run under torch.no_grad(), or detach what it returns?"
+        )
+
+
 def _check_scores(output: Tensor, config: ModelConfig) -> None:
     """Of one output alone, that it adds up to 1 may be chance."""
     if config.mode == ModelMode.multiclass_classification:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.explain import CaptumExplainer, GNNExplainer
+from torch_geometric.explain.algorithm.captum import CaptumModel
+from torch_geometric.explain.config import ModelConfig
 from torch_geometric.nn import GCN, GraphConv, to_captum_input, to_captum_model
 from torch_geometric.utils import add_self_loops, coalesce
 
@@ -24,6 +26,7 @@ from gragr_explain.errors import (
     InvalidTypeError,
     UnsupportedModelError,
 )
+from gragr_explain.messages import edge_mask_applied
 
 captum_attr = pytest.importorskip("captum.attr")
 captum_metrics = pytest.importorskip("captum.metrics")
@@ -98,6 +101,30 @@ def test_one_number_needs_no_target(graph):
     explanation = expected_of(binary, graph, mode="binary_classification")
     (edges,) = attributions(binary, graph, "edge", None)
     torch.testing.assert_close(edges / edges.norm(), explanation.edge_evidence / explanation.edge_evidence.norm())
+
+
+def test_several_numbers_of_a_regression(graph):
+    torch.manual_seed(2)
+    model = GCN(3, 8, num_layers=2, out_channels=3).eval()
+    config = ModelConfig("regression", "node", "raw")
+    inputs, arguments = to_captum_input(graph.x, graph.edge_index, "edge")
+
+    def found(target, index=1):
+        method = EdgeGradientAttribution(CaptumModel(model, "edge", index, config))
+        return method.attribute(inputs, target=target, additional_forward_args=arguments)[0]
+
+    mask = torch.ones(graph.num_edges, requires_grad=True)
+    with edge_mask_applied(model, mask, graph.edge_index):
+        output = model(graph.x, graph.edge_index)
+    of_each = [torch.autograd.grad(output[1, k].abs(), mask, retain_graph=True)[0] for k in range(3)]
+    for k in range(3):
+        torch.testing.assert_close(found(k)[0], of_each[k])
+        torch.testing.assert_close(found(torch.tensor([k]))[0], of_each[k])
+    torch.testing.assert_close(found(None)[0], sum(of_each))
+    torch.testing.assert_close(found(None)[0], expected_of(model, graph, mode="regression").edge_evidence)
+    torch.testing.assert_close(found([0, 2], torch.tensor([1, 1]))[0], of_each[0] + of_each[2])
+    with pytest.raises(InvalidGraphError, match="for each of 3 outputs, got 2"):
+        found([0, 1], torch.tensor([1, 2, 3]))
 
 
 def test_graphs_of_a_batch(graph):
@@ -439,6 +466,52 @@ def test_bad_targets(gcn, graph):
         attributions(gcn, graph, "edge", 1.5)
     with pytest.raises(InvalidIndexError, match=r"in \[0, 0\], got 1"):
         attributions(Sum(), graph, "edge", 1)
+
+
+class Sure(GCN):
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index).softmax(-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_that_do_not_return_what_they_are_said_to(kind, gcn, graph):
+    torch.manual_seed(0)
+    sure = Sure(3, 8, num_layers=2, out_channels=3).eval()
+    with pytest.raises(UnsupportedModelError, match=r"returns 'raw'.* got probabilities"):
+        attributions(sure, graph, kind, 0)
+    assert attributions(sure, graph, kind, 0, return_type="probs")[0].any()
+    assert attributions(sure, graph, kind, 0, return_type="raw")[0].any()  # as it is said
+    inputs, arguments = to_captum_input(graph.x, graph.edge_index, kind)
+    for returns in ("probs", "log_probs"):
+        said = CaptumModel(gcn.eval(), kind, 1, ModelConfig("multiclass_classification", "node", returns))
+        with pytest.raises(UnsupportedModelError, match=f"returns '{returns}'"):
+            EdgeGradientAttribution(said).attribute(inputs, target=0, additional_forward_args=arguments)
+
+
+class Untracked(GCN):
+    """Keeps no gradients."""
+
+    @torch.no_grad()
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_gradients_nothing_is_said(kind, graph):
+    torch.manual_seed(0)
+    model = Untracked(3, 8, num_layers=2, out_channels=3).eval()
+    with pytest.raises(UnsupportedModelError, match=r"with gradients.* under torch.no_grad"):
+        attributions(model, graph, kind, 0)
+    with pytest.raises(UnsupportedModelError, match=r"with gradients.* under torch.no_grad"):
+        expected_of(model, graph)
+
+
+def test_inference_mode(gcn, graph):
+    with torch.inference_mode():
+        with pytest.raises(InvalidArgumentError, match=r"outside of torch.inference_mode\(\)"):
+            attributions(gcn, graph, "edge", 0)
+        with pytest.raises(InvalidArgumentError, match=r"outside of torch.inference_mode\(\)"):
+            EdgeGradientAttribution(lambda mask: mask, mask_type="edge").attribute(torch.ones(1, 3), target=0)
 
 
 def test_wrong_shapes(gcn, graph):
