@@ -29,8 +29,8 @@ def changes(trials: UnionTrials, mask: Tensor, edge_index: Tensor, prediction: T
     """Take the strongest edges of predictions away until other classes are predicted.
 
     The 1, 2, 3, 5 and 10 strongest are tried, all numbers and all predictions in one pass. Self-loops, which connect
-    nothing, are left where they are. An edge is taken away as by PyG's edge masks: its message is gone, while the
-    degrees that some layers divide by stay as they are.
+    nothing, are left where they are. Edges that are taken away are not there: the degrees that some layers divide by,
+    and the attention of others, are those of the edges that are left, unlike under PyG's edge masks.
 
     Args:
         trials: The predictions.
@@ -49,7 +49,7 @@ def changes(trials: UnionTrials, mask: Tensor, edge_index: Tensor, prediction: T
         return [None] * num_parts
     counts = torch.tensor(_TRIED, device=part.device)
     taken = among_strongest(mask, part, num_parts, counts)
-    output = trials.outputs((~taken).to(trials.dtype))
+    output = trials.outputs_without(taken)
     found, confidence = predictions(output, trials.config), confidences(output, trials.config)
     assert confidence is not None
     found, confidence = found.view(-1, num_parts), confidence.view(-1, num_parts)

@@ -64,6 +64,27 @@ class Computation:
             raise UnsupportedModelError(f"expected {self.num_outputs} outputs of the model, got {output.size(0)}")
         return output[self.wanted]
 
+    def without(self, gone: Tensor) -> Computation:
+        """The same without some edges, ``[num_edges]``; all nodes stay, and every layer runs on all of them.
+
+        Example:
+            >>> pair = Computation(torch.rand(2, 1), torch.tensor([[0, 1], [1, 0]]), {}, torch.tensor([1]), 2)
+            >>> pair.without(torch.tensor([True, False])).edge_index.tolist()
+            [[1], [0]]
+        """
+        kept = (~gone).nonzero().view(-1)
+        tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
+        data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
+        of_edges = [name for name in tensors if data.is_edge_attr(name) and not name.startswith("edge_label")]
+        return Computation(
+            x=self.x,
+            edge_index=self.edge_index.index_select(1, kept),
+            arguments=self.arguments
+            | {name: tensors[name].index_select(data.__cat_dim__(name, tensors[name]), kept) for name in of_edges},
+            wanted=self.wanted,
+            num_outputs=self.num_outputs,
+        )
+
     def copies(self, count: int) -> Computation:
         """Disjoint copies as one graph, arguments joined as PyG joins those of the graphs of a batch.
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.explain.config import ExplanationType, ModelConfig
 
-from gragr_explain.explain._copies import Computation
+from gragr_explain.explain._copies import REFUSALS, Computation
 from gragr_explain.explain._objective import strength
 from gragr_explain.explain._union import Union
+from gragr_explain.history import message_passing_layers
 from gragr_explain.messages import mask_dtype
 
 
@@ -57,6 +58,23 @@ class UnionTrials:
         found = []
         for some in masks.split(self.at_once):
             found.append(self._copied(len(some)).run(self.model, some.reshape(-1)))
+        return torch.cat(found)
+
+    def outputs_without(self, gone: Tensor) -> Tensor:
+        """The model's outputs without edges ``[num_sets, num_edges]``, set by set, ``[num_sets * num_parts, *]``.
+
+        Degrees and attention are those of the edges that are left. Where a model holds on to the edges of its graph, as
+        layers that cache what they make of them do, their messages alone are gone.
+        """
+        if any(getattr(layer, "cached", False) for layer in message_passing_layers(self.model)):
+            return self.outputs((~gone).to(self.dtype))
+        found = []
+        try:
+            for some in gone.split(self.at_once):
+                left = self._copied(len(some)).without(some.reshape(-1))
+                found.append(left.run(self.model, self.union.x.new_ones(left.num_edges, dtype=self.dtype)))
+        except REFUSALS:  # of a model with a parameter for each edge, for one
+            return self.outputs((~gone).to(self.dtype))
         return torch.cat(found)
 
     def _copied(self, count: int) -> Computation:

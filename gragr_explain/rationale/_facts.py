@@ -57,7 +57,7 @@ class FeatureFact:
 
 @dataclass(frozen=True)
 class ChangeFact:
-    """What the model predicts without the connections that support a prediction most, measured by running it.
+    """What the model predicts of a graph without the connections that support a prediction most, measured.
 
     Attributes:
         removed: how many of the strongest supporting connections (edges between two nodes) were taken away, at least 1.

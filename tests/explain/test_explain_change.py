@@ -9,7 +9,7 @@ import torch
 from gnns import BACKBONES, Net, explainer_for, supporting
 from torch import nn
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GCN, GIN, GCNConv, global_add_pool
+from torch_geometric.nn import GCN, GCNConv, global_add_pool
 
 from gragr_explain import GradientContextExplainer, explain_many
 from gragr_explain.explain._strongest import among_strongest, strongest_edges
@@ -31,6 +31,10 @@ def strongest_first(mask: torch.Tensor) -> list[int]:
     return sorted((edge for edge, weight in enumerate(weights) if weight > 0), key=lambda edge: (-weights[edge], edge))
 
 
+def left_of(num_edges: int, gone: list[int]) -> list[int]:
+    return [edge for edge in range(num_edges) if edge not in gone]
+
+
 def expected_change(output_without, mask, prediction: int) -> ChangeFact | None:
     """The same by trying one number of edges after another; ``output_without`` takes a list of edges."""
     order, found = strongest_first(mask), None
@@ -46,7 +50,7 @@ def expected_change(output_without, mask, prediction: int) -> ChangeFact | None:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("backbone", list(BACKBONES))
-def test_it_is_measured_by_running_the_model(backbone, options):
+def test_it_is_measured_by_running_the_model_without_the_edges(backbone, options):
     torch.manual_seed(3)
     model = BACKBONES[backbone](3, 8, num_layers=2, out_channels=3).double().eval()
     data = random_graph(3)
@@ -57,10 +61,8 @@ def test_it_is_measured_by_running_the_model(backbone, options):
         one = explainer(data.x, data.edge_index, index=node)
 
         def without(edges, node=node):
-            kept = torch.ones(data.num_edges, dtype=torch.float64)
-            kept[edges] = 0
-            with torch.no_grad(), edge_mask_applied(model, kept, data.edge_index):
-                return model(data.x, data.edge_index)[node]
+            with torch.no_grad():
+                return model(data.x, data.edge_index[:, left_of(data.num_edges, edges)])[node]
 
         assert one.change == expected_change(without, supporting(explainer, one), int(found.prediction[node]))
         assert (found.changes[node] is None) == (one.change is None)
@@ -72,22 +74,56 @@ def test_it_is_measured_by_running_the_model(backbone, options):
     assert {True, False} == set(changed)
 
 
-def test_edges_that_are_taken_away_may_as_well_not_be_there():
-    """A sum over neighbours has no degree to divide by."""
-    torch.manual_seed(3)
-    model, data = GIN(3, 8, num_layers=2, out_channels=3).double().eval(), random_graph(4)
+class Holding(nn.Module):
+    """Holds on to the edges of its graph, by a parameter for each, or by what a layer keeps of them."""
+
+    def __init__(self, num_edges: int, cached: bool) -> None:
+        super().__init__()
+        self.first, self.second = GCNConv(3, 8, cached=cached), GCNConv(8, 3)
+        self.weight = None if cached else nn.Parameter(torch.rand(num_edges))
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index, self.weight).relu(), edge_index, self.weight)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_of_edges_that_a_model_holds_on_to_the_messages_are_gone(cached):
+    torch.manual_seed(1)
+    data = random_graph(1)
+    model = Holding(data.num_edges, cached).double().eval()
     explainer = explainer_for(model)
     for node in range(data.num_nodes):
         one = explainer(data.x, data.edge_index, index=node)
 
         def without(edges, node=node):
-            left = [edge for edge in range(data.num_edges) if edge not in edges]
-            with torch.no_grad():
-                return model(data.x, data.edge_index[:, left])[node]
+            kept = torch.ones(data.num_edges, dtype=torch.float64)
+            kept[edges] = 0
+            with torch.no_grad(), edge_mask_applied(model, kept, data.edge_index):
+                return model(data.x, data.edge_index)[node]
 
         with torch.no_grad():
             prediction = int(model(data.x, data.edge_index)[node].argmax())
         assert one.change == expected_change(without, supporting(explainer, one), prediction)
+
+
+def test_weights_and_attributes_of_edges_go_with_them():
+    torch.manual_seed(3)
+    data = random_graph(5)
+    data.edge_weight = torch.rand(data.num_edges, dtype=torch.float64)
+    model = GCN(3, 8, num_layers=2, out_channels=3).double().eval()
+    explainer = explainer_for(model)
+    found = explain_many(explainer, data, progress=False)
+    for node in range(data.num_nodes):
+        one = explainer(data.x, data.edge_index, index=node, edge_weight=data.edge_weight)
+
+        def without(edges, node=node):
+            left = left_of(data.num_edges, edges)
+            with torch.no_grad():
+                return model(data.x, data.edge_index[:, left], edge_weight=data.edge_weight[left])[node]
+
+        expected = expected_change(without, supporting(explainer, one), int(found.prediction[node]))
+        assert one.change == expected
+        assert found.changes[node] == expected
 
 
 class Pooled(nn.Module):
@@ -110,10 +146,8 @@ def test_graphs(options):
         one = explainer(graph.x, graph.edge_index)
 
         def without(edges, graph=graph):
-            kept = torch.ones(graph.num_edges, dtype=torch.float64)
-            kept[edges] = 0
-            with torch.no_grad(), edge_mask_applied(model, kept, graph.edge_index):
-                return model(graph.x, graph.edge_index)[0]
+            with torch.no_grad():
+                return model(graph.x, graph.edge_index[:, left_of(graph.num_edges, edges)])[0]
 
         expected = expected_change(without, supporting(explainer, one), int(found.prediction[number]))
         assert one.change == expected
