@@ -1,8 +1,13 @@
-"""Every error the package raises on purpose.
+"""Every error the package raises on purpose, and how it warns.
 
-Each derives from :class:`GragrError` and from the built-in exception that a reader would expect, so that
+Each error derives from :class:`GragrError` and from the built-in exception that a reader would expect, so that
 ``except ValueError`` keeps working and ``except GragrError`` catches all of ours and nothing else.
 """
+
+import sys
+import warnings
+
+_PASSED_THROUGH = {"gragr_explain", "torch", "torch_geometric", "captum", "contextlib"}
 
 
 class GragrError(Exception):
@@ -63,3 +68,24 @@ class OutputError(GragrError, OSError):
 
 class ExportError(GragrError, RuntimeError):
     """A streamed export cannot go on or be read: its folder holds something else, or its workers died."""
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line that called the package, be it through PyG, Captum or PyTorch.
+
+    Python shows a warning of the same line and text once, so that one of a line of ours would be shown for the first
+    model alone.
+
+    Args:
+        message: What to say.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warn_caller("the model was trained without edge_weight")
+        >>> print(caught[0].message)
+        the model was trained without edge_weight
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

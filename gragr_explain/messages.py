@@ -79,14 +79,27 @@ def edge_mask_applied(
     try:
         with uncompiled():
             yield parts
-        if silent := [layer for layer in masked if getattr(layer, "cached", False) and layer not in factors]:
+        if silent := [layer for layer in masked if keeps_its_graph(layer) and layer not in factors]:
             raise UnsupportedModelError(
                 f"{type(silent[0]).__name__} passes no messages, since it keeps what it once propagated, so that an "
-                "edge mask has no meaning there; build it with cached=False"
+                "edge mask has no meaning there; build it with cached=False, or set `layer.cached = False` and "
+                "`layer._cached_x = None` on it"
             )
     finally:
         for handle in handles:
             handle.remove()
+
+
+def keeps_its_graph(layer: MessagePassing) -> bool:
+    """Whether a layer keeps what it made of a graph, or has kept it and would go on to use it.
+
+    Example:
+        >>> from torch_geometric.nn import GCNConv
+        >>> keeps_its_graph(GCNConv(2, 2, cached=True)), keeps_its_graph(GCNConv(2, 2))
+        (True, False)
+    """
+    kept = (value for name, value in vars(layer).items() if name.startswith("_cached"))
+    return bool(getattr(layer, "cached", False)) or any(value is not None for value in kept)
 
 
 class _Edges(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from gragr_explain.condensation._modalities import Modality, modality_features
 from gragr_explain.condensation._selection import check_classes, class_sizes, draw_nodes
 from gragr_explain.condensation._settings import CondensationSettings
 from gragr_explain.condensation._target import make_target
-from gragr_explain.errors import CheckpointError, InvalidArgumentError, InvalidGraphError, InvalidTypeError
+from gragr_explain.errors import CheckpointError, InvalidArgumentError, InvalidGraphError, InvalidTypeError, warn_caller
 from gragr_explain.files import check_writable
 from gragr_explain.inputs import check_undirected
 from gragr_explain.pairs import read_pair, write_single
@@ -202,7 +201,7 @@ def _warn_of_lengths(x: Tensor, begun: Tensor) -> None:
             "settings.lr_feat; scale them up, or lower it"
         )
     if said:
-        warnings.warn(said, stacklevel=5)  # of whoever calls condense, beyond its two decorators
+        warn_caller(said)
 
 
 def _fingerprint(data: Data, x: Tensor) -> dict[str, Any]:

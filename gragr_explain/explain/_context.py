@@ -27,7 +27,7 @@ from gragr_explain.history import (
 )
 from gragr_explain.inputs import check_finite
 
-_HAND_OVER = ": hand it over, as in explainer(x, edge_index, edge_weight=...), or in the graph for explain_many"
+_HAND_OVER = ": hand it over, as in explainer(x, edge_index, {}), or in the graph for explain_many"
 
 
 @dataclass(frozen=True)

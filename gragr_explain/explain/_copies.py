@@ -18,7 +18,7 @@ from gragr_explain.errors import GragrError, UnsupportedModelError
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import message_passing_layers
-from gragr_explain.messages import mask_dtype
+from gragr_explain.messages import keeps_its_graph, mask_dtype
 
 REFUSALS = GragrError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError
 """What a model raises for a graph that it cannot take."""
@@ -191,7 +191,7 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
 
     An edge cannot change a copy more than all edges do: what a model mixes between copies shows here.
     """
-    if any(getattr(layer, "cached", False) for layer in message_passing_layers(model)):
+    if any(keeps_its_graph(layer) for layer in message_passing_layers(model)):
         return None
     ones, none = (part.x.new_full((part.num_edges,), value, dtype=mask_dtype(part.x)) for value in (1.0, 0.0))
     expected = torch.cat([output, whole.run(model, none.new_zeros(whole.num_edges))])

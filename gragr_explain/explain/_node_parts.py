@@ -21,7 +21,7 @@ from gragr_explain.explain._trim import Trimmed, takes_pairs
 from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import forward_arguments
-from gragr_explain.messages import mask_dtype
+from gragr_explain.messages import keeps_its_graph, mask_dtype
 
 _ROUNDING = 100
 """How many units in the last place of the largest output count as no difference."""
@@ -266,7 +266,7 @@ def _possible_cuts(
     Messages are passed so many times, one after another: a layer may do so more than once.
     """
     layers = message_passing_layers(model)
-    if getattr(model, "auxiliary_weight", 0) or any(getattr(layer, "cached", False) for layer in layers):
+    if getattr(model, "auxiliary_weight", 0) or any(keeps_its_graph(layer) for layer in layers):
         return
     like = x.size(0), max(num_hops, len(layers)), layers[0].flow  # compiled layers are not heard of
     yield EgoGraphs(edge_index, *like, rim=False)

@@ -12,7 +12,7 @@ from gragr_explain.explain._copies import REFUSALS, Computation
 from gragr_explain.explain._objective import strength
 from gragr_explain.explain._union import Union
 from gragr_explain.history import message_passing_layers
-from gragr_explain.messages import mask_dtype
+from gragr_explain.messages import keeps_its_graph, mask_dtype
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class UnionTrials:
         Degrees and attention are those of the edges that are left. Where a model holds on to the edges of its graph, as
         layers that cache what they make of them do, their messages alone are gone.
         """
-        if any(getattr(layer, "cached", False) for layer in message_passing_layers(self.model)):
+        if any(keeps_its_graph(layer) for layer in message_passing_layers(self.model)):
             return self.outputs((~gone).to(self.dtype))
         found = []
         try:

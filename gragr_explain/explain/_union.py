@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 
-from gragr_explain.errors import UnsupportedModelError
+from gragr_explain.errors import UnsupportedModelError, warn_caller
 from gragr_explain.explain._copies import SAME_OUTPUT, Calls, Computation, rounding_unit
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
@@ -184,8 +183,7 @@ def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
 def warn_of_chance(output: Tensor, again: Tensor) -> None:
     """Warn where a model in evaluation mode says something else of the same graph when it is called again."""
     if output.is_floating_point() and difference(again.detach(), output.detach()) > SAME_OUTPUT:
-        warnings.warn(
+        warn_caller(
             "the model in evaluation mode returns other outputs each time it is called, and its explanations will be "
-            "others, too; is dropout always on, as by F.dropout(x) without training=self.training?",
-            stacklevel=3,
+            "others, too; is dropout always on, as by F.dropout(x) without training=self.training?"
         )

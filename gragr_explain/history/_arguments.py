@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
+from gragr_explain.errors import warn_caller
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._tap import Hook
 from gragr_explain.inputs import forward_signature
@@ -66,7 +66,7 @@ def warn_of_other_arguments(history: GradientHistory, given: Iterable[str], how:
     Args:
         history: What was recorded of its training.
         given: The names of the tensors that it is called with beside features and edges.
-        how: How to hand over what is missing, for the message.
+        how: How to hand over what is missing, for the message; ``{}`` stands for its names.
 
     Example:
         >>> import warnings
@@ -78,9 +78,9 @@ def warn_of_other_arguments(history: GradientHistory, given: Iterable[str], how:
     trained = history.arguments - _NOT_OF_GRAPHS
     asked = set(given) - _NOT_OF_GRAPHS
     if missing := " and ".join(sorted(trained - asked)):
-        warnings.warn(f"the model was trained with {missing}, and is called without{how}", stacklevel=3)
+        names = ", ".join(f"{name}=..." for name in sorted(trained - asked))
+        warn_caller(f"the model was trained with {missing}, and is called without{how.format(names)}")
     if more := " and ".join(sorted(asked - trained)):
-        warnings.warn(
-            f"the model was trained without {more}, and is called with it: leave it out of the call, or of the graph",
-            stacklevel=3,
+        warn_caller(
+            f"the model was trained without {more}, and is called with it: leave it out of the call, or of the graph"
         )

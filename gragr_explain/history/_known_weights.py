@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from gragr_explain.errors import HistoryError
+from gragr_explain.errors import HistoryError, warn_caller
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._trajectory import holder
 
@@ -70,9 +68,8 @@ def warn_of_other_weights(history: GradientHistory, model: nn.Module) -> None:
         1
     """
     if knows_weights(history, model) is False:
-        warnings.warn(
+        warn_caller(
             "the model's weights are none that it had while it was recorded: it was trained further, averaged or "
             "edited since, and what is told of how it learned is of before; an explainer with history=False goes by "
-            "what the model is now",
-            stacklevel=3,
+            "what the model is now"
         )

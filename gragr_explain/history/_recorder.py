@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,15 @@ from gragr_explain.errors import (
     InvalidGraphError,
     InvalidTypeError,
     UnsupportedModelError,
+    warn_caller,
 )
 from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean, neighbour_sum
 from gragr_explain.history._arguments import listen_to_arguments
-from gragr_explain.history._history import GradientHistory, graph_digest
+from gragr_explain.history._history import GradientHistory, find_history, graph_digest
 from gragr_explain.history._known_weights import weights_checksum
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
-from gragr_explain.history._tap import hidden_layer, message_edges, message_passing_layers, tap
+from gragr_explain.history._tap import Hook, hidden_layer, message_edges, message_passing_layers, tap
 from gragr_explain.labels import classes_of, mask_of, validation_classes
 from gragr_explain.modes import unwrapped
 
@@ -122,6 +124,7 @@ class GradientRecorder:
         self._running = ExitStack()
         self._started = False
         self._paused = False
+        self._updates = _Updates(self.model)
 
     def start(self) -> GradientHistory:
         """Begin to record, and return the history, which fills while the model trains."""
@@ -134,6 +137,13 @@ class GradientRecorder:
             self.history.checksums = None
             self._running.enter_context(tap(self.model, self._on_forward))
             self._running.enter_context(listen_to_arguments(self.model, self.history.arguments))
+            self._running.enter_context(self.model.register_forward_hook(Hook(self._updates.after_pass)))
+            before = find_history(self.model)
+            if before is not None and before is not self.history and before.num_steps:
+                warn_caller(
+                    f"the model's history of {before.num_steps} steps is replaced by that of what is recorded now: "
+                    "what is told of how the model learned will be of this part of its training alone"
+                )
             self._started = True
         self.history.attach(self.model)
         return self.history
@@ -144,6 +154,11 @@ class GradientRecorder:
             self._running.close()
             self._started = False
             self._settle()
+            if (unseen := self._updates.close()) > self.history.num_steps:
+                warn_caller(
+                    f"{unseen} updates of the model's weights followed passes in evaluation mode, which are not "
+                    f"recorded, and {self.history.num_steps} steps are: call model.train() before each step of training"
+                )
             if self.history.num_steps:
                 self._copy_state(self._forwards)
                 self._checksums.append(weights_checksum(self.model))
@@ -298,6 +313,30 @@ class GradientRecorder:
         for states in (self.history.weights, self.history.around):
             for stale in [kept for kept in states if kept % self._weight_stride]:
                 del states[stale]
+
+
+class _Updates:
+    """Counts the changes of a model's weights that follow passes in evaluation mode; passes without autograd aside."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._version, self._is_unseen, self._count = 0, False, 0
+
+    def after_pass(self, model: nn.Module, _args: Any, output: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
+        self._count += self._is_unseen and self._version != self._now()
+        self._version = self._now()
+        self._is_unseen = not model.training and isinstance(output, Tensor) and output.requires_grad
+
+    def close(self) -> int:
+        """How many there were; the count begins anew."""
+        count = self._count + (self._is_unseen and self._version != self._now())
+        self._version, self._is_unseen, self._count = 0, False, 0
+        return count
+
+    def _now(self) -> int:
+        return sum(parameter._version for parameter in self._model.parameters() if not parameter.is_inference())
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -212,11 +212,12 @@ def test_what_the_model_was_trained_with_is_missed(weighted, saved, tmp_path):
         explainer(weighted.x, weighted.edge_index, index=1, edge_weight=weighted.edge_weight)
         explainer_for(trained, GradientContextExplainer(history=False))(weighted.x, weighted.edge_index, index=1)
     bare = Data(x=weighted.x, edge_index=weighted.edge_index)
+    said = r"trained with edge_weight, and is called without: hand it over, as in .*edge_index, edge_weight=\.\.\.\)"
     for explain in (
         lambda: explainer_for(trained, algorithm)(bare.x, bare.edge_index, index=1),
         lambda: explain_many(explainer_for(trained, algorithm), bare, progress=False),
     ):
-        with pytest.warns(UserWarning, match="trained with edge_weight, and is called without: hand it over"):
+        with pytest.warns(UserWarning, match=said):
             explain()
 
 

@@ -190,6 +190,12 @@ def test_layers_that_keep_what_they_propagated_cannot_be_masked():
     for explain in (lambda: explain_many(explainer, data), lambda: explainer(data.x, data.edge_index, index=3)):
         with pytest.raises(UnsupportedModelError, match=r"SGConv passes no messages.*cached=False"):
             explain()
+    model.cached = False  # what it has kept, it still uses
+    for explain in (lambda: explain_many(explainer, data), lambda: explainer(data.x, data.edge_index, index=3)):
+        with pytest.raises(UnsupportedModelError, match=r"SGConv passes no messages.*_cached_x = None"):
+            explain()
+    model._cached_x = None
+    assert explainer(data.x, data.edge_index, index=3).edge_mask.any()
 
 
 class WithType(nn.Module):
