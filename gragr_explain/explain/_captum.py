@@ -178,7 +178,8 @@ class EdgeGradientAttribution(GradientAttribution):
             return function(*inputs, *arguments)
         masks = inputs[-1:] if self.mask_type.with_edge else ()
         features = inputs[: len(inputs) - len(masks)]
-        x, edge_index, *rest = [*(tensor[0] for tensor in features), *arguments]
+        taken: list[Any] = [*(tensor[0] for tensor in features), *arguments]
+        x, edge_index, *rest = taken
         with edge_mask_applied(function.model, masks[0][0], edge_index) if masks else nullcontext():
             output = function.model(x, edge_index, *rest)
         check_output(output)
@@ -191,18 +192,19 @@ class EdgeGradientAttribution(GradientAttribution):
         check_output(output)
         one_number = output.dim() < 2 or output.shape[1:].numel() == 1
         classes = check_index(target, 1 if one_number else output.size(-1), output.device)
-        is_number = one_number or self._is_regression
-        if classes is None and not is_number:
+        of_numbers = ModelConfig("regression", "node", "raw")
+        if one_number or (self._is_regression and classes is None):
+            return support(output, output, of_numbers, ExplanationType.model)
+        if classes is None:
             raise InvalidArgumentError(f"expected a target for outputs of shape {list(output.shape)}, got None")
-        if classes is not None and not one_number:
-            classes = classes.expand(output.size(0)) if classes.numel() == 1 else classes
-            if classes.numel() != output.size(0):
-                raise InvalidGraphError(
-                    f"expected a target class for each of {output.size(0)} outputs, got {classes.numel()}"
-                )
-            output = output.gather(-1, classes.unsqueeze(-1)) if is_number else output
-        if is_number:
-            return support(output, output, ModelConfig("regression", "node", "raw"), ExplanationType.model)
+        if classes.numel() not in (1, output.size(0)):
+            raise InvalidGraphError(
+                f"expected a target class for each of {output.size(0)} outputs, got {classes.numel()}"
+            )
+        classes = classes.expand(output.size(0))
+        if self._is_regression:
+            chosen = output.gather(-1, classes.unsqueeze(-1))
+            return support(chosen, chosen, of_numbers, ExplanationType.model)
         return support(output, classes, _of_classes(self.return_type), ExplanationType.model)
 
 

@@ -15,6 +15,7 @@ from torch_geometric.explain.config import ModelTaskLevel
 from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import GragrError, UnsupportedModelError
+from gragr_explain.explain._arguments import arguments_of_part
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import message_passing_layers
@@ -73,17 +74,8 @@ class Computation:
             [[1], [0]]
         """
         kept = (~gone).nonzero().view(-1)
-        tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
-        data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
-        of_edges = [name for name in tensors if data.is_edge_attr(name) and not name.startswith("edge_label")]
-        return Computation(
-            x=self.x,
-            edge_index=self.edge_index.index_select(1, kept),
-            arguments=self.arguments
-            | {name: tensors[name].index_select(data.__cat_dim__(name, tensors[name]), kept) for name in of_edges},
-            wanted=self.wanted,
-            num_outputs=self.num_outputs,
-        )
+        arguments = arguments_of_part(self.arguments, self.x, self.edge_index, slice(None), kept)
+        return Computation(self.x, self.edge_index[:, kept], arguments, self.wanted, self.num_outputs)
 
     def copies(self, count: int) -> Computation:
         """Disjoint copies as one graph, arguments joined as PyG joins those of the graphs of a batch.
@@ -157,23 +149,15 @@ def cut(whole: Computation, level: ModelTaskLevel, distance: Tensor, edges: Tens
     inside = distance == 0
     inside[whole.edge_index[:, edges].reshape(-1)] = True
     place = inside.cumsum(0) - 1
-    tensors = {name: value for name, value in whole.arguments.items() if isinstance(value, Tensor)}
-    data = Data.from_dict({"x": whole.x, "edge_index": whole.edge_index, **tensors})
-    arguments, chosen = dict(whole.arguments), whole.wanted.unique()
-    for name, value in tensors.items():
-        if name == "edge_label_index" and level == ModelTaskLevel.edge:
-            arguments[name] = place[value[:, whole.wanted]]
-        elif name == "batch" and level == ModelTaskLevel.graph:
-            arguments[name] = torch.searchsorted(chosen, value[inside])
-        elif data.is_edge_attr(name):
-            arguments[name] = value.index_select(data.__cat_dim__(name, value), edges)
-        elif data.is_node_attr(name):
-            arguments[name] = value[inside]
+    arguments = arguments_of_part(whole.arguments, whole.x, whole.edge_index, inside.nonzero().view(-1), edges)
     if level == ModelTaskLevel.node:
         wanted, num_outputs = place[whole.wanted], int(inside.sum())
     elif level == ModelTaskLevel.edge:
+        arguments["edge_label_index"] = place[whole.arguments["edge_label_index"][:, whole.wanted]]
         wanted, num_outputs = torch.arange(whole.wanted.numel(), device=edges.device), whole.wanted.numel()
     else:
+        chosen = whole.wanted.unique()
+        arguments["batch"] = torch.searchsorted(chosen, whole.arguments["batch"][inside])
         wanted, num_outputs = torch.searchsorted(chosen, whole.wanted), chosen.numel()
     return Computation(whole.x[inside], place[whole.edge_index[:, edges]], arguments, wanted, num_outputs)
 
@@ -200,11 +184,15 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
             found = part.copies(2).run(model, torch.cat([ones, none]))
     except REFUSALS:
         return None
+    return calls.largest // 2 if is_same_output(found, expected) else None
+
+
+def is_same_output(found: Tensor, expected: Tensor) -> bool:
+    """Whether two outputs differ by no more than rounding, and have no numbers in the same places."""
     scale = SAME_OUTPUT * rounding_unit(found.dtype)
-    agree = found.shape == expected.shape and torch.allclose(
+    return found.shape == expected.shape and torch.allclose(
         found, expected, rtol=scale, atol=scale * largest_number(expected), equal_nan=True
     )
-    return calls.largest // 2 if agree else None
 
 
 @dataclass

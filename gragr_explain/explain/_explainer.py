@@ -20,7 +20,7 @@ from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
 from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
-from gragr_explain.explain._facts import change_fact, output_facts, top_edges, top_features
+from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._found import FoundInGraph, FoundInParts
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._masks import feature_evidence, support_mask
@@ -30,8 +30,9 @@ from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._notebook import explanation_html
 from gragr_explain.explain._objective import check_known, support, targets_of
 from gragr_explain.explain._search import Where, search
+from gragr_explain.explain._strongest import strongest_edges, strongest_features
 from gragr_explain.explain._trials import UnionTrials
-from gragr_explain.explain._union import Union
+from gragr_explain.explain._union import Union, graph_alone
 from gragr_explain.explain._usage import usage, use_mask
 from gragr_explain.history import GradientHistory, find_history, message_edges, message_flow
 from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
@@ -497,15 +498,19 @@ class GradientContextExplainer(ExplainerAlgorithm):
         arguments = with_batch(model, x, kwargs, self.model_config.task_level)
         place = edge_index.new_zeros(x.size(0)), edge_index.new_zeros(edge_index.size(1))
         union = Union(x, edge_index, arguments, wanted, shared.output.size(0), *place)
+        own: Tensor | slice = slice(None)
+        if self.model_config.task_level == ModelTaskLevel.graph:
+            union, own = graph_alone(model, union, shared.output[wanted])
         largest = None
         if self.search_edges or self.evidence == "uses":
             largest = messages_of_a_copy(model, union, union, shared.output[wanted])
-        size = mask_dtype(x).itemsize * (2 * x.numel() + 3 * (largest or 0))
+        size = mask_dtype(x).itemsize * (2 * union.x.numel() + 3 * (largest or 0))
         at_once = None if largest is None else max(1, _MEMORY // max(size, 1))
         trials = self.trials(model, union, targets, at_once)
-        mask = self.edge_mask(trials, edges, factor)
+        mask = torch.zeros_like(edges)
+        mask[own] = self.edge_mask(trials, edges[own], None if factor is None else factor[own])
         support = self.supporting(mask, edges)
-        changed = changes(trials, support, edge_index, shared.prediction[wanted])
+        changed = changes(trials, support[own], union.edge_index, shared.prediction[wanted])
         return FoundInGraph(edges, mask, support, changed, features)
 
     def _evidence(
@@ -559,8 +564,8 @@ class GradientContextExplainer(ExplainerAlgorithm):
         edges, features = [], []
         supports = self._own_support(outputs, shared, found, batch, alone)
         for mask, messages, evidence in tqdm(supports, "what supports each", len(outputs), unit=level.value, delay=2):
-            edges.append(top_edges(mask, messages, 10))
-            features.append(top_features(support_mask(evidence.reshape(-1)), 10) if self.explains_features else [])
+            edges += strongest_edges(mask, messages, torch.zeros_like(messages[0]), 1, 10)
+            features += strongest_features(evidence.reshape(1, -1), 10) if self.explains_features else [[]]
         read = values_of if shared.confidence is None else classes_of
         known = read(target, shared.output.size(0)) if phenomenon else None
         labels = None if known is None else known[list(outputs)].tolist()

@@ -198,25 +198,5 @@ def supporting_nodes(edges: Sequence[Edge], node: int | None) -> list[tuple[int,
     return sorted(weights.items(), key=lambda found: (-found[1], found[0]))
 
 
-def top_edges(mask: Tensor, messages: Tensor, count: int) -> list[Edge]:
-    """The strongest edges of a mask of shape ``[num_edges]``, sender first; those of weight zero left out."""
-    weights, edges = _strongest(mask, count)
-    sources, targets = messages[:, edges].tolist()
-    return list(zip(sources, targets, weights.tolist(), strict=True))
-
-
-def top_features(mask: Tensor, count: int) -> list[Feature]:
-    """The strongest features of a mask of shape ``[num_features]``, those of weight zero left out."""
-    weights, columns = _strongest(mask, count)
-    return list(zip(columns.tolist(), weights.tolist(), strict=True))
-
-
-def _strongest(mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest positive entries and where they are; of equal ones, the first."""
-    positive = mask.nonzero().view(-1)
-    order = torch.argsort(mask[positive], descending=True, stable=True)[:count]
-    return mask[positive[order]], positive[order]
-
-
 def _number(value: Tensor) -> str:
     return ", ".join(f"{entry:.4g}" for entry in value.reshape(-1).tolist())

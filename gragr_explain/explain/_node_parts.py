@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.explain._arguments import arguments_of_part
 from gragr_explain.explain._copies import REFUSALS, listening
 from gragr_explain.explain._ego import EgoGraphs, EgoUnion
 from gragr_explain.explain._feature_gradient import FeatureGradient
@@ -206,14 +207,7 @@ class NodeParts:
     def _part(
         self, inputs: Inputs, ego: EgoUnion, *, is_whole: bool = False, trimmed: Mapping[int, Trimmed] | None = None
     ) -> Part:
-        tensors = {name: value for name, value in inputs.arguments.items() if isinstance(value, Tensor)}
-        data = Data.from_dict({"x": inputs.x, "edge_index": inputs.edge_index, **tensors})
-        arguments = dict(inputs.arguments)
-        for name, value in tensors.items():
-            if data.is_edge_attr(name):
-                arguments[name] = value.index_select(data.__cat_dim__(name, value), ego.edge)
-            elif data.is_node_attr(name):
-                arguments[name] = value[ego.node]
+        arguments = arguments_of_part(inputs.arguments, inputs.x, inputs.edge_index, ego.node, ego.edge)
         if ego.edge_weight is not None:
             arguments["edge_weight"] = ego.edge_weight
         union = Union(

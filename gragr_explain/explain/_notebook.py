@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import torch
 from markupsafe import Markup
 from torch import Tensor
 from torch_geometric.explain.config import ModelTaskLevel
 
 from gragr_explain.context import FEATURES, ROLES
-from gragr_explain.explain._facts import top_edges, top_features
-from gragr_explain.explain._masks import support_mask
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._objective import confidences, predictions
+from gragr_explain.explain._strongest import strongest_edges, strongest_features
 from gragr_explain.history import along_flow
 from gragr_explain.inputs import check_index
 
@@ -179,7 +179,7 @@ def _edges(explanation: GradientExplanation) -> Markup:
     if mask is None:
         return Markup()
     messages = along_flow(explanation.edge_index, getattr(explanation, "_flow", ""))
-    found = top_edges(mask.clamp(min=0), messages, _MOST_NAMED)
+    [found] = strongest_edges(mask, messages, torch.zeros_like(messages[0]), 1, _MOST_NAMED)
     title = "Strongest edges" if found else "No edge supports it"
     called = _names(explanation).of_node
     rows = [(f"{called(u)} → {called(v)}", _measured(weight, f"{weight:.3g}")) for u, v, weight in found]
@@ -190,7 +190,7 @@ def _features(explanation: GradientExplanation) -> Markup:
     evidence = explanation.get("node_evidence")
     if evidence is None or evidence.dim() != 2 or evidence.size(1) == 1:
         return Markup()
-    found = top_features(support_mask(evidence.sum(0)), _MOST_NAMED)
+    [found] = strongest_features(evidence.sum(0, keepdim=True), _MOST_NAMED)
     title = "Strongest features" if found else "No feature supports it"
     called = _names(explanation).of_feature
     return _table(title, [], [(called(column), _measured(weight, f"{weight:.3g}")) for column, weight in found])

@@ -76,7 +76,7 @@ def strongest_features(evidence: Tensor, count: int) -> list[list[Feature]]:
     """The features that speak most for each prediction; of equal ones, the first.
 
     Args:
-        evidence: Signed evidence of shape ``[num_parts, num_features]``.
+        evidence: Signed evidence of shape ``[num_parts, num_features]``; what is no finite number is none.
         count: How many features to name, at most.
 
     Returns:
@@ -86,7 +86,7 @@ def strongest_features(evidence: Tensor, count: int) -> list[list[Feature]]:
         >>> strongest_features(torch.tensor([[1.0, 2.0, 0.0], [-1.0, -2.0, 0.0]]), count=10)
         [[(1, 1.0), (0, 0.5)], []]
     """
-    weights, columns = evidence.clamp(min=0).sort(descending=True, stable=True)
+    weights, columns = evidence.nan_to_num(0, 0, 0).clamp(min=0).sort(descending=True, stable=True)
     weights, columns = weights[:, :count], columns[:, :count]
     weights = weights / torch.where(weights[:, :1] > 0, weights[:, :1], 1)
     return [

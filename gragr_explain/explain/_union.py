@@ -12,9 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
+from torch_geometric.explain.config import ModelTaskLevel
 
 from gragr_explain.errors import UnsupportedModelError, warn_caller
-from gragr_explain.explain._copies import SAME_OUTPUT, Calls, Computation, rounding_unit
+from gragr_explain.explain._arguments import arguments_of_part
+from gragr_explain.explain._copies import (
+    REFUSALS,
+    SAME_OUTPUT,
+    Calls,
+    Computation,
+    cut,
+    is_same_output,
+    rounding_unit,
+)
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
 from gragr_explain.explain._objective import support
@@ -49,19 +59,16 @@ class Union(Computation):
         kept[parts] = True
         nodes, edges, number = kept[self.node_part], kept[self.edge_part], kept.cumsum(0) - 1
         place, edge_place = (torch.where(mask, mask.cumsum(0) - 1, -1) for mask in (nodes, edges))
-        tensors = {name: value for name, value in self.arguments.items() if isinstance(value, Tensor)}
-        data = Data.from_dict({"x": self.x, "edge_index": self.edge_index, **tensors})
-        arguments, row_part = dict(self.arguments), dict(self.row_part)
-        for name, value in tensors.items():
-            if name in row_part:
-                rows = kept[row_part[name]]
-                found = value.index_select(data.__cat_dim__(name, value), rows.nonzero().view(-1))
-                arguments[name] = place[found] if data.__inc__(name, value) else found  # the numbers of nodes
-                row_part[name] = number[row_part[name][rows]]
-            elif data.is_edge_attr(name):
-                arguments[name] = value.index_select(data.__cat_dim__(name, value), edges.nonzero().view(-1))
-            elif data.is_node_attr(name):
-                arguments[name] = number[value[nodes]] if name == "batch" else value[nodes]
+        chosen = nodes.nonzero().view(-1), edges.nonzero().view(-1)
+        arguments, row_part = arguments_of_part(self.arguments, self.x, self.edge_index, *chosen), {}
+        data = Data(x=self.x, edge_index=self.edge_index)
+        for name, part in self.row_part.items():
+            value, rows = self.arguments[name], kept[part]
+            found = value.index_select(data.__cat_dim__(name, value), rows.nonzero().view(-1))
+            arguments[name] = place[found] if data.__inc__(name, value) else found  # the numbers of nodes
+            row_part[name] = number[part[rows]]
+        if isinstance(batch := arguments.get("batch"), Tensor):
+            arguments["batch"] = number[batch]
         of_nodes = self.num_outputs == self.x.size(0) and "batch" not in self.arguments
         return Union(
             x=self.x.index_select(0, nodes.nonzero().view(-1)),
@@ -74,6 +81,35 @@ class Union(Computation):
             row_part=row_part,
             trimmed={passed: each.only(place, edge_place) for passed, each in self.trimmed.items()},
         )
+
+
+def graph_alone(model: nn.Module, whole: Union, output: Tensor) -> tuple[Union, Tensor | slice]:
+    """The graph that an output is of, where it is one of a batch, and which edges of the batch are its own.
+
+    Args:
+        model: The model, in evaluation mode.
+        whole: The batch, of which a single output is wanted.
+        output: That output, ``[1, *]``.
+
+    Returns:
+        The batch as it is, with all edges, where there is no other graph, or the model says something else of this one
+        alone.
+    """
+    batch = whole.arguments.get("batch")
+    if whole.num_outputs == 1 or not isinstance(batch, Tensor):
+        return whole, slice(None)
+    inside = batch == whole.wanted
+    edges = inside[whole.edge_index].all(0).nonzero().view(-1)
+    part = cut(whole, ModelTaskLevel.graph, torch.where(inside, 0, 1), edges)
+    try:
+        with torch.no_grad():
+            found = part.run(model, part.x.new_ones(part.num_edges, dtype=mask_dtype(part.x)))
+    except REFUSALS:
+        return whole, slice(None)
+    if not is_same_output(found, output):
+        return whole, slice(None)
+    place = batch.new_zeros(part.x.size(0)), batch.new_zeros(part.num_edges)
+    return Union(part.x, part.edge_index, part.arguments, part.wanted, part.num_outputs, *place), edges
 
 
 def union_evidence(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.explain._masks import support_mask
-from gragr_explain.explain._worth import Trials
+from gragr_explain.explain._worth import Trials, slopes
 
 _POINTS = 5
 _GOES_ON = 0.5  # the share of what a node counts that is handed on to its senders
@@ -36,11 +36,7 @@ def usage(trials: Trials) -> Tensor:
     growth = torch.linspace(1 / _POINTS, 1, _POINTS, dtype=trials.dtype, device=trials.edge_part.device)
     total = torch.zeros(trials.edge_part.shape, dtype=trials.dtype, device=growth.device)
     for some in growth.split(trials.at_once):
-        masks = some.unsqueeze(1).repeat(1, total.numel()).requires_grad_()
-        with torch.enable_grad():
-            scores = trials.scores(masks)
-            (gradients,) = torch.autograd.grad(scores.sum() + 0 * masks.sum(), masks)  # 0 where no edge is used
-        total += gradients.abs().sum(0)
+        total += slopes(trials, some.unsqueeze(1).repeat(1, total.numel()))[1].abs().sum(0)
     return total / _POINTS
 
 

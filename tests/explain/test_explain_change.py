@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCN, GCNConv, global_add_pool
 
 from gragr_explain import GradientContextExplainer, explain_many
-from gragr_explain.explain._strongest import among_strongest, strongest_edges
+from gragr_explain.explain._strongest import among_strongest, strongest_edges, strongest_features
 from gragr_explain.messages import edge_mask_applied
 from gragr_explain.rationale import ChangeFact, check_grounding
 
@@ -237,3 +237,8 @@ def test_the_edges_taken_away_are_those_that_are_named():
     for count, chosen in zip((1, 3, 30), among_strongest(mask, part, 5, torch.tensor([1, 3, 30])), strict=True):
         named = strongest_edges(mask, ends, part, 5, count)
         assert sorted(edge for edges in named for edge, _, _ in edges) == chosen.nonzero().view(-1).tolist()
+
+
+def test_features_without_a_finite_gradient_are_none_of_the_strongest():
+    evidence = torch.tensor([[torch.nan, 2.0, torch.inf, 1.0], [-torch.inf, torch.nan, 0.0, -1.0]])
+    assert strongest_features(evidence, 2) == [[(1, 1.0), (3, 0.5)], []]

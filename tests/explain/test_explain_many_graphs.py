@@ -227,6 +227,35 @@ def test_models_whose_graphs_do_not_depend_on_each_other_and_others(name, batche
     check_same(explainer, graphs, found)
 
 
+@pytest.mark.parametrize("options", [{}, {"evidence": "uses"}, {"search_edges": 0}], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_graph_of_a_batch_is_explained_as_if_it_were_alone(weighted, options):
+    torch.manual_seed(0)
+    graphs = random_graphs(6, weighted=weighted)
+    batch, model = Batch.from_data_list(graphs), Pooled("GCN", "mean").double().eval()
+    explainer = explainer_for(model, GradientContextExplainer(**options), level="graph")
+    more = {"edge_weight": batch.edge_weight} if weighted else {}
+    found = explain_many(explainer, graphs, progress=False)
+    for number, graph in enumerate(graphs):
+        own = batch.batch[batch.edge_index[0]] == number
+        one = explainer(batch.x, batch.edge_index, index=number, batch=batch.batch, **more)
+        alone = explainer(graph.x, graph.edge_index, **({"edge_weight": graph.edge_weight} if weighted else {}))
+        torch.testing.assert_close(one.edge_mask[own], alone.edge_mask, rtol=1e-5, atol=1e-5)
+        assert not one.edge_mask[~own].any()
+        assert (one.change is None) == (alone.change is None)
+        if one.change is not None:
+            assert one.change.removed == alone.change.removed == found.changes[number].removed
+
+
+def test_a_graph_that_others_change_is_explained_among_them():
+    torch.manual_seed(0)
+    graphs = random_graphs(4)
+    batch, model = Batch.from_data_list(graphs), VirtualNode().double().eval()
+    explainer = explainer_for(model, level="graph")
+    one = explainer(batch.x, batch.edge_index, index=1, batch=batch.batch)
+    assert one.edge_mask[batch.batch[batch.edge_index[0]] != 1].any()
+
+
 class Attributes(nn.Module):
     def __init__(self):
         super().__init__()
