@@ -345,7 +345,7 @@ class GradientContextExplainer(ExplainerAlgorithm):
             raise InvalidArgumentError(f"expected {x[0].numel()} feature_names, got {len(self.feature_names)}")
         if self.node_names is not None:
             check_names("node_names", self.node_names, x.size(0))
-        history = find_history(model) if self.history is None else self.history or None
+        history = self.history_of(model)
         explanation_type = self.explainer_config.explanation_type
         sources = [model, x, edge_index, history, self.scope, self.model_config, explanation_type]
         sources += [None if history is None else history.validation, *kwargs, *kwargs.values()]
@@ -367,6 +367,10 @@ class GradientContextExplainer(ExplainerAlgorithm):
         )
         self.check_class_names(shared.output)
         return shared
+
+    def history_of(self, model: nn.Module) -> GradientHistory | None:
+        """The history that a model is explained from: the one given, or else the model's own; ``None`` for none."""
+        return find_history(model) if self.history is None else self.history or None
 
     def check_class_names(self, output: Tensor) -> None:
         """Check whether each class of a model's output, ``[num_outputs, *]``, has a name, where classes have names.

@@ -32,7 +32,7 @@ from gragr_explain.explain._result import GraphExplanations
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
 from gragr_explain.explain._union import Footprint, Union, difference, union_evidence, warn_of_chance
 from gragr_explain.explain._unlabelled import check_labelled, unlabelled
-from gragr_explain.history import find_history, message_edges, message_passing_layers
+from gragr_explain.history import message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.modes import evaluating
@@ -266,7 +266,7 @@ def _trial(explainer: Explainer, union: Union, number: int) -> Tensor:
 def _check_graphs(explainer: Explainer, algorithm: GradientContextExplainer, graphs: dict[int, Data]) -> None:
     """Check graphs by their number, each alone and whether they are of one kind."""
     message_passing_layers(explainer.model)
-    if (find_history(explainer.model) if algorithm.history is None else algorithm.history or None) is not None:
+    if algorithm.history_of(explainer.model) is not None:
         raise HistoryMismatchError(
             "a gradient history belongs to one graph; use GradientContextExplainer(history=False) to explain many"
         )

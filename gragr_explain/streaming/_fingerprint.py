@@ -17,7 +17,7 @@ from gragr_explain.arguments import check_type
 from gragr_explain.checkpoint import makeup
 from gragr_explain.errors import InvalidTypeError
 from gragr_explain.explain import GradientContextExplainer
-from gragr_explain.history import GradientHistory, find_history
+from gragr_explain.history import GradientHistory
 from gragr_explain.inputs import forward_arguments
 from gragr_explain.rationale import Writer
 
@@ -42,7 +42,7 @@ def fingerprint(explainer: Explainer, data: Data) -> dict[str, Any]:
     if not isinstance(algorithm, GradientContextExplainer):
         raise InvalidTypeError(f"expected an Explainer with a GradientContextExplainer, got {algorithm}")
     model = explainer.model
-    history = find_history(model) if algorithm.history is None else algorithm.history or None
+    history = algorithm.history_of(model)
     graph = {"x": data.x, "edge_index": data.edge_index, "y": data.get("y"), **forward_arguments(model, data)}
     return {
         "package": __version__,
