@@ -107,7 +107,7 @@ def _measure_all(jobs: Iterable[Job], measure: Measure, folder: Path) -> None:
 def explanation_code() -> str:
     """What this package's own masks depend on: the code of its explanations, whatever is said about it."""
     root, digest = Path(gragr_explain.__file__).parent, hashlib.sha256()
-    for source in (root / "messages.py", *sorted((root / "explain").glob("*.py"))):
+    for source in (root / "messages.py", *sorted((root / "explain").rglob("*.py"))):
         digest.update(without_prose(source.read_text()).encode())
     return digest.hexdigest()[:12]
 

@@ -29,11 +29,11 @@ from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
 from gragr_explain.explain._notebook import explanation_html
 from gragr_explain.explain._objective import check_known, support, targets_of
-from gragr_explain.explain._search import Where, search
 from gragr_explain.explain._strongest import strongest_edges, strongest_features
 from gragr_explain.explain._trials import UnionTrials
 from gragr_explain.explain._union import Union, graph_alone
 from gragr_explain.explain._usage import usage, use_mask
+from gragr_explain.explain.search import Where, search
 from gragr_explain.history import GradientHistory, find_history, message_edges, message_flow
 from gragr_explain.inputs import check_graph, check_index, check_same_graph, forward_arguments
 from gragr_explain.labels import classes_of, values_of

@@ -17,7 +17,7 @@ from gragr_explain.messages import keeps_its_graph, mask_dtype
 
 @dataclass(frozen=True)
 class UnionTrials:
-    """The predictions that a union of graphs is made of; see :class:`~gragr_explain.explain._worth.Trials`.
+    """The predictions that a union of graphs is made of; see :class:`~gragr_explain.explain.search.Trials`.
 
     Attributes:
         model: The model, in evaluation mode.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.explain._masks import support_mask
-from gragr_explain.explain._worth import Trials, slopes
+from gragr_explain.explain.search import Trials, slopes
 
 _POINTS = 5
 _GOES_ON = 0.5  # the share of what a node counts that is handed on to its senders

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import fine_values
+from gragr_explain.explain.search._worth import fine_values
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from predictions import Broken, Pairs, Parts, best_by_brute_force, problem, subset, worth_of
 from torch import Tensor
 
-from gragr_explain.explain import _beam
-from gragr_explain.explain._beam import _without_one, cut_down
+from gragr_explain.explain.search import _beam
+from gragr_explain.explain.search._beam import _without_one, cut_down
 
 
 def everything(trials: Pairs) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gragr_explain import GradientContextExplainer
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
-from gragr_explain.explain._exchanges import exchanged
-from gragr_explain.explain._search import Where, search
+from gragr_explain.explain.search import Where, search
+from gragr_explain.explain.search._exchanges import exchanged
 
 
 def found_by(trials: Pairs, length: int, *, ranked: bool = False) -> float:

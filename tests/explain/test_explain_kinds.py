@@ -14,7 +14,7 @@ from torch_geometric.utils import k_hop_subgraph
 from gragr_explain import GradientContextExplainer, explain_many
 from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._usage import use_mask
-from gragr_explain.explain._worth import SUFFICIENCY
+from gragr_explain.explain.search._worth import SUFFICIENCY
 from gragr_explain.messages import masked_output
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])

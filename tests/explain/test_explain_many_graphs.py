@@ -23,7 +23,7 @@ from torch_geometric.utils import to_dense_batch
 
 from gragr_explain import GradientContextExplainer, GraphExplanations, explain_many
 from gragr_explain.explain import _explainer, _many_graphs
-from gragr_explain.explain._search import Where, search
+from gragr_explain.explain.search import Where, search
 from gragr_explain.history import message_edges
 from gragr_explain.rationale import Rationale
 

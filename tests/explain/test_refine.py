@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from predictions import Broken, Pairs, Parts, problem
 from torch import Tensor
 
-from gragr_explain.explain import _worth
-from gragr_explain.explain._elimination import eliminate
-from gragr_explain.explain._exchanges import improve_sets
-from gragr_explain.explain._moves import better, improve, num_counting
-from gragr_explain.explain._refine import refine
-from gragr_explain.explain._search import Where, search
-from gragr_explain.explain._worth import fine_values
+from gragr_explain.explain.search import Where, _worth, search
+from gragr_explain.explain.search._elimination import eliminate
+from gragr_explain.explain.search._exchanges import improve_sets
+from gragr_explain.explain.search._moves import better, improve, num_counting
+from gragr_explain.explain.search._refine import refine
+from gragr_explain.explain.search._worth import fine_values
 
 
 def worth_of(trials: Pairs, edges: list[int]) -> float:

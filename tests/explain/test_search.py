@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from predictions import Bent, Broken, Pairs, Parts, Watched, bent, problem, subsets
 from torch import Tensor
 
-from gragr_explain.explain import _search
-from gragr_explain.explain._greedy import greedy_search
-from gragr_explain.explain._search import Where, search
-from gragr_explain.explain._worth import Ranking
+from gragr_explain.explain.search import Where, _search, search
+from gragr_explain.explain.search._greedy import greedy_search
+from gragr_explain.explain.search._worth import Ranking
 
 
 def value(trials: Pairs, kept: Tensor, sufficiency: float = 1) -> float:

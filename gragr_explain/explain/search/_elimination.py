@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import NO_ANSWER, Trials, fine_values, look, numbers, ranks
+from gragr_explain.explain.search._worth import NO_ANSWER, Trials, fine_values, look, numbers, ranks
 
 _SHARE = 0.1  # of the edges that are left, how many go at once
 

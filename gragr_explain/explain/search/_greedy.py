@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import Ranking, Seen, Trials, look, ranks, values
+from gragr_explain.explain.search._worth import Ranking, Seen, Trials, look, ranks, values
 
 _TRUSTED = 0.8  # a gradient is trusted while it foretells a change to within this factor
 _MOST_AT_ONCE = 8
@@ -28,8 +28,8 @@ def greedy_search(trials: Trials, factor: Tensor, *, classes: bool, length: int)
     edges at once, for as long as they foretell what happens. In the end, edges after which the worth has fallen are
     left out again.
 
-    Takes what :func:`~gragr_explain.explain._search.search` does, and returns the ranking, and in which parts the
-    search has failed, ``[num_parts]``: gradients misled it, or the chosen edges do little of what all edges do.
+    Takes what :func:`~gragr_explain.explain.search.search` does, and returns the ranking, and in which parts the search
+    has failed, ``[num_parts]``: gradients misled it, or the chosen edges do little of what all edges do.
     """
     state = _State(trials, factor, length)
     while state.parts.numel():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._worth import SAME, Trials, by_part, fine_values, fine_values_of, unit_of
+from gragr_explain.explain.search._worth import SAME, Trials, by_part, fine_values, fine_values_of, unit_of
 
 _WIDTH = 16  # how many sets of each size go on
 

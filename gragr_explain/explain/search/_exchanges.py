@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._elimination import eliminate
-from gragr_explain.explain._moves import better, improve
-from gragr_explain.explain._worth import GAIN, SAME, Trials, by_part, fine_values, fine_values_of, unit_of
+from gragr_explain.explain.search._elimination import eliminate
+from gragr_explain.explain.search._moves import better, improve
+from gragr_explain.explain.search._worth import GAIN, SAME, Trials, by_part, fine_values, fine_values_of, unit_of
 
 _ROUNDS = 4  # how often a ranking is ordered anew, at most
 _EXCHANGES = 16  # the most exchanges in a round

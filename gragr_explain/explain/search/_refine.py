@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._exchanges import improve_sets
-from gragr_explain.explain._moves import better, improve, num_counting
-from gragr_explain.explain._worth import Ranking, Trials, promise_beside, ranks
+from gragr_explain.explain.search._exchanges import improve_sets
+from gragr_explain.explain.search._moves import better, improve, num_counting
+from gragr_explain.explain.search._worth import Ranking, Trials, promise_beside, ranks
 
 
 def refine(
@@ -24,7 +24,7 @@ def refine(
         factor: What the gradients of edges are multiplied with, ``[num_edges]``.
         place: A ranking of each part's edges, places from 1, or 0, ``[num_edges]``.
         stays: A ranking of all edges, by how long they stay when those go that are missed least, from 1,
-            ``[num_edges]``; see :func:`~gragr_explain.explain._elimination.eliminate`.
+            ``[num_edges]``; see :func:`~gragr_explain.explain.search._elimination.eliminate`.
         classes: Whether scores are log-odds.
         length: How many edges to rank.
         shortlist: How many edges of each part to try; in parts of more, gradients choose them.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._beam import cut_down
-from gragr_explain.explain._elimination import eliminate
-from gragr_explain.explain._exchanges import exchanged
-from gragr_explain.explain._moves import prefixes
-from gragr_explain.explain._worth import SAME, Ranking, Trials, fine_values, ranks, slopes, unit_of
+from gragr_explain.explain.search._beam import cut_down
+from gragr_explain.explain.search._elimination import eliminate
+from gragr_explain.explain.search._exchanges import exchanged
+from gragr_explain.explain.search._moves import prefixes
+from gragr_explain.explain.search._worth import SAME, Ranking, Trials, fine_values, ranks, slopes, unit_of
 
 _GAIN = 1e-4  # by how much a step must raise what a set is worth, in units of what worths are measured in
 
@@ -23,10 +23,10 @@ def best_set(
 
     A ranking answers for every number of edges at once, and the best ten edges need not contain the best three. Where
     the number is known, the set of that many is all that counts. Several sets are improved by exchanging, adding and
-    removing one edge, as :func:`~gragr_explain.explain._exchanges.exchanged` does: those given, the one that
-    :func:`~gragr_explain.explain._beam.cut_down` leaves of the candidates, and those of the largest gradients at no
-    edges, at all of them, and at both. The best one is ordered by how long its edges stay; of these, the last ones that
-    it is as good without do not count.
+    removing one edge, as :func:`~gragr_explain.explain.search._exchanges.exchanged` does: those given, the one that
+    :func:`~gragr_explain.explain.search._beam.cut_down` leaves of the candidates, and those of the largest gradients at
+    no edges, at all of them, and at both. The best one is ordered by how long its edges stay; of these, the last ones
+    that it is as good without do not count.
 
     Args:
         trials: The predictions.

@@ -8,11 +8,11 @@ from enum import Enum, auto
 import torch
 from torch import Tensor
 
-from gragr_explain.explain._best_set import best_set
-from gragr_explain.explain._elimination import eliminate
-from gragr_explain.explain._greedy import greedy_search
-from gragr_explain.explain._refine import refine
-from gragr_explain.explain._worth import Ranking, Trials
+from gragr_explain.explain.search._best_set import best_set
+from gragr_explain.explain.search._elimination import eliminate
+from gragr_explain.explain.search._greedy import greedy_search
+from gragr_explain.explain.search._refine import refine
+from gragr_explain.explain.search._worth import Ranking, Trials
 
 _MOST = 64
 """How many edges of a part are tried for each place of its ranking, at most,"""
