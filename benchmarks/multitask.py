@@ -26,7 +26,7 @@ from benchmarks._page import _markdown, save_figure, spread, write_page
 from gragr_explain.datasets import GraphTasks, load_graph_tasks
 from gragr_explain.files import atomic, check_writable
 from gragr_explain.training import MULTITASK_METHODS, MultiTaskModel, train_multitask
-from gragr_explain.training._task_jacobian import AGGREGATORS
+from gragr_explain.training.multitask._jacobian import AGGREGATORS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -11,14 +11,15 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN, GIN, GINEConv
 
 from gragr_explain.training import MULTITASK_METHODS as METHODS
-from gragr_explain.training import MultiTaskModel, _task_gragr, train_multitask
+from gragr_explain.training import MultiTaskModel, train_multitask
 from gragr_explain.training._schedule import AdaptiveScheduler
-from gragr_explain.training._task_balancing import Average
-from gragr_explain.training._task_batches import check_graphs, collate, task_losses
-from gragr_explain.training._task_fields import project_tasks
-from gragr_explain.training._task_gragr import GraGRTasks
-from gragr_explain.training._task_loop import TaskLoop
-from gragr_explain.training._task_weights import task_fields, task_validation_hypergradient
+from gragr_explain.training.multitask import _gragr
+from gragr_explain.training.multitask._balancing import Average
+from gragr_explain.training.multitask._batches import check_graphs, collate, task_losses
+from gragr_explain.training.multitask._fields import project_tasks
+from gragr_explain.training.multitask._gragr import GraGRTasks
+from gragr_explain.training.multitask._loop import TaskLoop
+from gragr_explain.training.multitask._weights import task_fields, task_validation_hypergradient
 
 
 def make_graphs(count: int = 24, seed: int = 0) -> list[Data]:
@@ -293,7 +294,7 @@ def test_the_encoder_follows_the_projected_gradients_of_the_tasks():
 def test_the_gradients_of_nodes_are_corrected_where_they_can_differ(pool, layers, monkeypatch):
     """At the last layer, all nodes of a graph have the same gradient, unless the largest is taken of them."""
     fields = []
-    monkeypatch.setattr(_task_gragr, "correct_field", lambda field, *_: (fields.append(field), (0 * field, None))[1])
+    monkeypatch.setattr(_gragr, "correct_field", lambda field, *_: (fields.append(field), (0 * field, None))[1])
     model = make_model(pool=pool)
     corrected(model).backward(one_batch(make_graphs(8), model))
     assert len(fields) == layers
@@ -303,7 +304,7 @@ def test_the_gradients_of_nodes_are_corrected_where_they_can_differ(pool, layers
 
 def test_one_in_eight_steps_has_a_hypergradient(monkeypatch):
     slopes = []
-    monkeypatch.setattr(_task_gragr, "task_validation_hypergradient", lambda *_: (slopes.append(1), torch.zeros(3))[1])
+    monkeypatch.setattr(_gragr, "task_validation_hypergradient", lambda *_: (slopes.append(1), torch.zeros(3))[1])
     model = make_model()
     batch = one_batch(make_graphs(4), model)
     balancer = GraGRTasks(model, [batch], meta="validation", meta_lr=0.1, step_size=0.1, tau_cos=-0.1, correct=False)

@@ -17,8 +17,9 @@ from gragr_explain.errors import (
     TrainingError,
     UnsupportedModelError,
 )
-from gragr_explain.training import MultiTaskModel, _multitask, _task_jacobian, train_multitask
-from gragr_explain.training._task_loop import TaskLoop
+from gragr_explain.training import MultiTaskModel, train_multitask
+from gragr_explain.training.multitask import _jacobian, _train
+from gragr_explain.training.multitask._loop import TaskLoop
 
 ARGUMENTS = {
     "unknown method": ({"method": "adam"}, InvalidArgumentError, "expected method as one of gragr, .* got 'adam'"),
@@ -134,14 +135,14 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights(method, monk
     """The third step's loss is NaN: what the model has are the weights of the second."""
     model, states = make_model(), []
     balancers = {"average": "Average", "gragr": "GraGRTasks", "gradnorm": "GradNorm"}
-    original = getattr(_multitask, balancers[method]).backward
+    original = getattr(_train, balancers[method]).backward
 
     def backward(self, batch):
         states.append([parameter.detach().clone() for parameter in self.model.parameters()])
         losses, energy = original(self, batch)
         return (losses * torch.nan if len(states) == 3 else losses), energy
 
-    monkeypatch.setattr(getattr(_multitask, balancers[method]), "backward", backward)
+    monkeypatch.setattr(getattr(_train, balancers[method]), "backward", backward)
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1; training stopped"):
         train_multitask(model, make_graphs(8), make_graphs(8), method=method, batch_size=4, epochs=5, progress=False)
     assert len(states) == 3
@@ -167,7 +168,7 @@ def test_an_epoch_without_a_finite_validation_loss_is_never_the_best(monkeypatch
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(_task_jacobian, "find_spec", lambda name: None)
+    monkeypatch.setattr(_jacobian, "find_spec", lambda name: None)
     with pytest.raises(InvalidArgumentError, match=r"'cagrad' needs torchjd, cvxpy, clarabel.*\[multitask\]"):
         train_multitask(make_model(), make_graphs(4), make_graphs(4), method="cagrad", progress=False)
 

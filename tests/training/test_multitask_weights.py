@@ -12,10 +12,10 @@ from torch.func import functional_call
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError
 from gragr_explain.field import task_conflict_energy
 from gragr_explain.history import message_passing_layers
-from gragr_explain.training._task_batches import check_graphs, collate, task_losses
-from gragr_explain.training._task_fields import project_tasks, task_context
-from gragr_explain.training._task_gradnorm import GradNorm
-from gragr_explain.training._task_weights import (
+from gragr_explain.training.multitask._batches import check_graphs, collate, task_losses
+from gragr_explain.training.multitask._fields import project_tasks, task_context
+from gragr_explain.training.multitask._gradnorm import GradNorm
+from gragr_explain.training.multitask._weights import (
     descend,
     task_conflict_hypergradient,
     task_fields,

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 
 class Balancer(Protocol):

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import message_passing_layers
-from gragr_explain.training._task_balancing import pass_head
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training.multitask._balancing import pass_head
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 
 class GradNorm:

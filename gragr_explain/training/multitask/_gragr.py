@@ -14,11 +14,15 @@ from gragr_explain.field import GraphOperator, task_conflict_energy
 from gragr_explain.history import message_edges, tap
 from gragr_explain.training._correction import correct_field
 from gragr_explain.training._hyperparameters import hyperparameters_of
-from gragr_explain.training._task_balancing import pass_head
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_fields import project_tasks
-from gragr_explain.training._task_model import MultiTaskModel
-from gragr_explain.training._task_weights import descend, task_conflict_hypergradient, task_validation_hypergradient
+from gragr_explain.training.multitask._balancing import pass_head
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._fields import project_tasks
+from gragr_explain.training.multitask._model import MultiTaskModel
+from gragr_explain.training.multitask._weights import (
+    descend,
+    task_conflict_hypergradient,
+    task_validation_hypergradient,
+)
 
 META_INTERVAL = 8
 """Steps between two hypergradients of the validation loss."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from gragr_explain.errors import InvalidArgumentError
 from gragr_explain.history import call_with
 from gragr_explain.modes import evaluating
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 
 def task_validation_hypergradient(

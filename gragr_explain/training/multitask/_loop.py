@@ -13,10 +13,10 @@ from gragr_explain.errors import TrainingError
 from gragr_explain.history import copy_weights
 from gragr_explain.training._loop import STOPPED, Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
-from gragr_explain.training._task_balancing import Average, Balancer
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_model import MultiTaskModel
 from gragr_explain.training._trajectories import reset_parameters
+from gragr_explain.training.multitask._balancing import Average, Balancer
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 
 class TaskLoop:

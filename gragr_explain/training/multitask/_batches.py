@@ -13,7 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.inputs import check_data, forward_arguments, trial_output
-from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 
 @dataclass(frozen=True, eq=False)

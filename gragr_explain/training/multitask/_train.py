@@ -17,13 +17,13 @@ from gragr_explain.inputs import check_one_kind
 from gragr_explain.seeds import seeded
 from gragr_explain.training._loop import Curves
 from gragr_explain.training._schedule import AdaptiveScheduler
-from gragr_explain.training._task_balancing import Average, Balancer
-from gragr_explain.training._task_batches import check_encoder, check_graphs, collate
-from gragr_explain.training._task_gradnorm import GradNorm
-from gragr_explain.training._task_gragr import GraGRTasks
-from gragr_explain.training._task_jacobian import AGGREGATORS, Aggregated
-from gragr_explain.training._task_loop import TaskLoop, select_seed
-from gragr_explain.training._task_model import MultiTaskModel
+from gragr_explain.training.multitask._balancing import Average, Balancer
+from gragr_explain.training.multitask._batches import check_encoder, check_graphs, collate
+from gragr_explain.training.multitask._gradnorm import GradNorm
+from gragr_explain.training.multitask._gragr import GraGRTasks
+from gragr_explain.training.multitask._jacobian import AGGREGATORS, Aggregated
+from gragr_explain.training.multitask._loop import TaskLoop, select_seed
+from gragr_explain.training.multitask._model import MultiTaskModel
 
 METHODS = ("gragr", "gragr++", "average", "gradnorm", *AGGREGATORS)
 """What :func:`train_multitask` can balance tasks by."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gragr_explain.errors import InvalidArgumentError
-from gragr_explain.training._task_batches import TaskBatch, task_losses
-from gragr_explain.training._task_model import MultiTaskModel
-from gragr_explain.training._task_weights import trainable
+from gragr_explain.training.multitask._batches import TaskBatch, task_losses
+from gragr_explain.training.multitask._model import MultiTaskModel
+from gragr_explain.training.multitask._weights import trainable
 
 if TYPE_CHECKING:
     from torchjd.aggregation import Aggregator
