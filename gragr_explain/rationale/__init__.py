@@ -11,12 +11,12 @@ from gragr_explain.rationale._facts import (
     ValidationFact,
     Writer,
 )
-from gragr_explain.rationale._grounding import check_grounding
 from gragr_explain.rationale._llm import LLMWriter
 from gragr_explain.rationale._prompt import build_messages, build_prompt
 from gragr_explain.rationale._reliability import Reliability, judge
 from gragr_explain.rationale._template import TemplateWriter
 from gragr_explain.rationale._wording import distinct_names
+from gragr_explain.rationale.grounding import check_grounding
 
 __all__ = [
     "BANDS",

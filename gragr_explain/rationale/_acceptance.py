@@ -4,11 +4,9 @@ import re
 from collections import Counter
 
 from gragr_explain.rationale._facts import Facts, Rationale
-from gragr_explain.rationale._grounding import check_grounding
-from gragr_explain.rationale._marks import MARK
-from gragr_explain.rationale._reading import Reading
 from gragr_explain.rationale._template import write
 from gragr_explain.rationale._wording import clean_name
+from gragr_explain.rationale.grounding import MARK, Reading, check_grounding
 
 _SENTENCE_END = re.compile(r"[.!?][\"')]*(?=\s|$)")
 _PHRASE, _MOST_OFTEN = 6, 2  # the same six words may stand twice

@@ -11,11 +11,11 @@ from gragr_explain.rationale._acceptance import from_template
 from gragr_explain.rationale._decoding import Decoder
 from gragr_explain.rationale._dialect import Dialect
 from gragr_explain.rationale._facts import Facts, Rationale
-from gragr_explain.rationale._grounding import check_grounding
 from gragr_explain.rationale._instruct import Instruct
 from gragr_explain.rationale._llm_hub import silent_retries
 from gragr_explain.rationale._loading import EMBEDDED, load_language_model
 from gragr_explain.rationale._slots import SLOT_DIALECT, Slots
+from gragr_explain.rationale.grounding import check_grounding
 
 _ANOTHER_CLASS = "The evidence speaks for another class than the prediction, of which language models are not asked."
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rationale_facts import CONFLICT, LONELY, NAMES, REGRESSION, STABLE, some_facts, unknown
 
 from gragr_explain.rationale import ChangeFact, NeighbourFact, PsiFact, TemplateWriter, check_grounding
-from gragr_explain.rationale._vocabulary import NUMBER
 from gragr_explain.rationale._wording import TITLES, show_number
+from gragr_explain.rationale.grounding._vocabulary import NUMBER
 
 
 def text_of(facts):

@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from gragr_explain.arguments import check_type
-from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
-from gragr_explain.rationale._naming import naming_problems
-from gragr_explain.rationale._quantities import number_problems
-from gragr_explain.rationale._reading import Clause, Reading
 from gragr_explain.rationale._reliability import judge, probability_band
-from gragr_explain.rationale._supposing import change_problems, supposition
 from gragr_explain.rationale._wording import TITLES
+from gragr_explain.rationale.grounding import _vocabulary as words
+from gragr_explain.rationale.grounding._naming import naming_problems
+from gragr_explain.rationale.grounding._quantities import number_problems
+from gragr_explain.rationale.grounding._reading import Clause, Reading
+from gragr_explain.rationale.grounding._supposing import change_problems, supposition
 
 _IN_PART = re.compile(r"\bnot (?:fully|entirely|completely|quite)\b", re.IGNORECASE)
 _LISTING = re.compile(r"\W*(?:(?:its|the|both|neither|nor|or)\b\W*)*", re.IGNORECASE)

@@ -2,9 +2,9 @@
 
 import re
 
-from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import BANDS, Facts
 from gragr_explain.rationale._wording import PLAIN_NAME, clean_name, in_one_way
+from gragr_explain.rationale.grounding import _vocabulary as words
 
 MARK = re.compile("[\ue000-\uf8ff]")  # a private-use character stands for a name; no cleaned name contains one
 _QUOTED = re.compile(r'"([^"]*)"')

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
-from gragr_explain.rationale._marks import MARK, Marks
 from gragr_explain.rationale._reliability import judge, validation_in_words
+from gragr_explain.rationale.grounding import _vocabulary as words
+from gragr_explain.rationale.grounding._marks import MARK, Marks
 
 _SMALL_GAP = re.compile(r"[\s\"']*(?!(?:of|for|in|with|to|than|on|at|by|from|is|was|are|were)\b)(?:\w+\s+)?", re.I)
 _EFFECTS = (MARK, words.STAYS, words.CHANGES, re.compile(r"%|\bper ?cent\b"))  # what becomes of a prediction

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import ChangeFact, Facts
-from gragr_explain.rationale._reading import Clause, Reading
+from gragr_explain.rationale.grounding import _vocabulary as words
+from gragr_explain.rationale.grounding._reading import Clause, Reading
 
 _COUNTS = {"both": 2, "single": 1, "sole": 1}
 _NUMBERED = re.compile(rf"\b(?:\d+|both|single|sole|{words.SPELLED.pattern})\b", re.IGNORECASE)

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from gragr_explain.rationale import _vocabulary as words
 from gragr_explain.rationale._facts import Facts
-from gragr_explain.rationale._marks import MARK
-from gragr_explain.rationale._reading import Clause, Reading
-from gragr_explain.rationale._supposing import supposition
 from gragr_explain.rationale._wording import TITLES
+from gragr_explain.rationale.grounding import _vocabulary as words
+from gragr_explain.rationale.grounding._marks import MARK
+from gragr_explain.rationale.grounding._reading import Clause, Reading
+from gragr_explain.rationale.grounding._supposing import supposition
 
 _ABOVE = re.compile(r"(?:above|over|exceed\w*|(?:high|great|larg|strong)er than|more than|bottom)(?: about)?\s*$", re.I)
 _BELOW = re.compile(r"(?:below|under|(?:low|small|weak)er than|less than|top)(?: about)?\s*$", re.I)
