@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_number, check_type
+from gragr_explain.arguments import check_number
 from gragr_explain.context import GradientContext, Reasoner
-from gragr_explain.errors import HistoryMismatchError, InvalidArgumentError, InvalidGraphError
+from gragr_explain.errors import HistoryMismatchError
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import (
     ATTRIBUTE,
@@ -34,20 +34,11 @@ from gragr_explain.modes import unwrapped
 from gragr_explain.training._hyperparameters import check_hyperparameters, hyperparameters_of
 from gragr_explain.training._loop import check_training, train_full_batch
 from gragr_explain.training._pathway import ConflictPathway, layer_sizes
-from gragr_explain.training._reasoning import GradientReasoning, Switches
+from gragr_explain.training._reasoning import GradientReasoning
+from gragr_explain.training._switches import Switches, check_switches, check_validation
 from gragr_explain.training._trajectories import Selection, select_trajectory
 
 _PATHWAY_WEIGHT = re.compile(r"pathway\.layers\.(\d+)\.weight")
-_NEEDED_BY = {
-    "alignment": ("lambda_smooth", "smooth_iters", "alpha_smooth"),
-    "attention": ("beta_start", "beta_end"),
-    "meta": ("meta_objective", "meta_lr"),
-    "conflict_weight": ("exact_conflict",),
-    "schedule": ("schedule_threshold", "schedule_min_epochs"),
-    "pathway": ("pathway_threshold", "pathway_epochs"),
-    "seeds": ("seed_epochs",),
-}
-"""The switch without which arguments have no effect, and these."""
 
 
 class GraGR(nn.Module):
@@ -426,57 +417,3 @@ class GraGRPlusPlus(GraGR):
         self, model: nn.Module, *, schedule: bool = True, pathway: bool = True, seeds: int = 4, **options: Any
     ) -> None:
         super().__init__(model, schedule=schedule, pathway=pathway, seeds=seeds, **options)
-
-
-def check_switches(switches: Switches, chosen: Mapping[str, Any]) -> None:
-    """Check that switches mean something, and do not contradict each other.
-
-    Raises:
-        InvalidTypeError: If a number is none, a number of epochs or seeds no integer, or a flag no boolean.
-        InvalidArgumentError: If they do not, or do.
-    """
-    allowed: dict[str, tuple[str | None, ...]] = {
-        "attention": (None, "training", "predicted"),
-        "meta": (None, "node", "class"),
-        "meta_objective": ("validation", "conflict"),
-    }
-    for name, values in allowed.items():
-        if getattr(switches, name) not in values:
-            wanted = ", ".join(map(repr, values))
-            raise InvalidArgumentError(f"expected {name} as one of {wanted}, got {getattr(switches, name)!r}")
-    for name in ("conflict", "alignment", "exact_conflict", "schedule", "pathway"):
-        check_type(name, getattr(switches, name), bool)
-    least = {"conflict_weight": 0, "schedule_threshold": 0, "schedule_min_epochs": 0, "pathway_threshold": 0}
-    least |= {"pathway_epochs": 1, "seeds": 1, "seed_epochs": 1}
-    for name, low in least.items():
-        whole = name.endswith(("epochs", "seeds"))
-        check_number(name, getattr(switches, name), whole=whole, least=low, optional=name == "seed_epochs")
-    given = {field.name for field in fields(switches) if getattr(switches, field.name) != field.default} | {*chosen}
-    for switch, arguments in _NEEDED_BY.items():
-        setting = getattr(switches, switch)
-        useless = [name for name in arguments if name in given]
-        if useless and (setting == 1 if switch == "seeds" else not setting):
-            raise InvalidArgumentError(f"contradictory switches: {useless[0]} with {switch}={setting!r} has no effect")
-
-
-def check_validation(switches: Switches, data: Data, num_classes: int) -> None:
-    """Check that there are nodes to validate on, where a switch needs them.
-
-    Raises:
-        InvalidArgumentError: If there are none.
-        InvalidGraphError: If one of them has no class that the model knows.
-    """
-    needs = {
-        "meta with meta_objective='validation'": bool(switches.meta) and switches.meta_objective == "validation",
-        f"seeds={switches.seeds}": switches.seeds > 1,
-    }
-    if data.get("val_mask") is None or not bool(data.val_mask.any()):
-        for what, needed in needs.items():
-            if needed:
-                raise InvalidArgumentError(f"expected a val_mask with at least one node for {what}, got none")
-        return
-    known = data.y[data.val_mask]
-    if any(needs.values()) and not 0 <= int(known.min()) <= int(known.max()) < num_classes:
-        raise InvalidGraphError(
-            f"expected validation labels in [0, {num_classes - 1}], got {int(known.min())} to {int(known.max())}"
-        )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,45 +19,13 @@ from gragr_explain.training._conflict_term import conflict_term
 from gragr_explain.training._correction import correct_field
 from gragr_explain.training._loop import Step
 from gragr_explain.training._node_weights import conflict_hypergradient, reweight, validation_hypergradient
-from gragr_explain.training._pathway import first_field, relative_conflict
+from gragr_explain.training._pathway_gate import PathwayGate
 from gragr_explain.training._schedule import AdaptiveScheduler
 
 if TYPE_CHECKING:
     from gragr_explain.training._gragr import GraGR
 
-_DOUBT = 10  # edges without conflict that are thought to be there, beside those between training nodes
 _FIELD_DECAY = 0.9  # of the running mean of gradients that attention is made of
-
-
-@dataclass(frozen=True)
-class Switches:
-    """The parts of GraGR and GraGR++, each of which can be left out; see :class:`~gragr_explain.GraGR`."""
-
-    conflict: bool = True
-    alignment: bool = True
-    attention: str | None = None
-    meta: str | None = None
-    meta_objective: str = "validation"
-    conflict_weight: float = 0.0
-    exact_conflict: bool = False
-    schedule: bool = False
-    schedule_threshold: float = 1e-3
-    schedule_min_epochs: int = 10
-    pathway: bool = False
-    pathway_threshold: float = 0.5
-    pathway_epochs: int = 10
-    seeds: int = 1
-    seed_epochs: int | None = None
-
-    @property
-    def corrects(self) -> bool:
-        """Whether the gradients of hidden layers are looked at in the backward pass."""
-        return bool(self.conflict or self.alignment or self.attention == "training")
-
-    @property
-    def reasons(self) -> bool:
-        """Whether any part has something to do in an epoch."""
-        return self.corrects or bool(self.attention or self.meta or self.conflict_weight or self.pathway)
 
 
 class GradientReasoning:
@@ -98,7 +64,8 @@ class GradientReasoning:
         self.opened_at: int | None = None
         self._outputs: list[Tensor] = []
         self._field: Tensor | None = None
-        self._gate = PathwayGate(trainer, data, graph, num_classes) if switches.pathway else None
+        pathway = trainer.pathway
+        self._gate = None if pathway is None else PathwayGate(pathway, switches, data, graph, num_classes)
 
     def listening(self) -> AbstractContextManager[None]:
         """Listen to the model's layers, as long as the context lasts."""
@@ -233,70 +200,3 @@ class GradientReasoning:
             self.history.conflict_count += conflict
         self.curves.setdefault("conflict_share", []).append(float(conflict.float().mean()))
         self.curves.setdefault("conflict_energy", []).append(float(conflict_energy(field, self.graph)))
-
-
-class PathwayGate:
-    """Opens the conflict pathway where neighbours oppose each other, and closes it for good where it does not help.
-
-    The conflict is that of the first gradients (:func:`first_field`), relative to any two nodes, and as if there were
-    ten more edges without any: a handful of edges between training nodes proves little. Above ``pathway_threshold``,
-    the gate rises from 0 to 1 in ``pathway_epochs`` epochs, once the scheduler's gate is open and three times as many
-    epochs have been watched. It is then on trial for as long as was watched: its best epoch must be right on more
-    validation nodes than the best one watched, by more than one standard deviation of what chance would do to those on
-    which the two differ; else the training goes back to where it was, without a pathway; likewise where it ends
-    earlier. Where there is nothing to validate on, it stays open.
-    """
-
-    def __init__(self, trainer: GraGR, data: Data, graph: GraphOperator, num_classes: int) -> None:
-        assert trainer.pathway is not None
-        self.pathway = trainer.pathway
-        self.rise = trainer.switches.pathway_epochs
-        field = first_field(data.y, data.train_mask, num_classes)
-        edges = int(data.train_mask[graph.pairs].all(0).sum())
-        self.conflict = relative_conflict(field, graph) * edges / (edges + _DOUBT)
-        self.shut = not self.conflict > trainer.switches.pathway_threshold
-        self.age: int | None = None  # in epochs, since it began to rise
-        self._before: deque[Tensor] = deque(maxlen=3 * self.rise)
-        self._since: list[Tensor] = []
-
-    def raise_gate(self) -> None:
-        """Before an epoch: the gate as it has to be for its age."""
-        if not self.shut and self.age is not None:
-            self.pathway.beta.fill_(min(1.0, (self.age + 1) / self.rise))
-
-    def end(self, hits: Tensor | None, reasons: bool) -> Step:
-        """After an epoch: watch, begin to rise, or judge."""
-        if self.shut:
-            return Step.GO_ON
-        if self.age is None:
-            if hits is not None:
-                self._before.append(hits)
-            watched = hits is None or len(self._before) == self._before.maxlen
-            if not (reasons and watched):
-                return Step.GO_ON
-            self.age = 0
-            return Step.REMEMBER
-        self.age += 1
-        if hits is not None and self.age <= 3 * self.rise:
-            self._since.append(hits)
-        return self._judge() if self.age == 3 * self.rise else Step.GO_ON
-
-    def finish(self) -> Step:
-        """After the last epoch: judge a trial that is not over."""
-        on_trial = not self.shut and self.age is not None and self.age < 3 * self.rise
-        return self._judge() if on_trial else Step.GO_ON
-
-    def _judge(self) -> Step:
-        if not self._before:
-            return Step.GO_ON
-        before = max(self._before, key=_count)
-        since = max(self._since, key=_count, default=torch.zeros_like(before))
-        won, lost = int((since & ~before).sum()), int((before & ~since).sum())
-        if won - lost > math.sqrt(won + lost):
-            return Step.GO_ON
-        self.shut = True
-        return Step.GO_BACK
-
-
-def _count(hits: Tensor) -> int:
-    return int(hits.sum())
