@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -56,15 +56,11 @@ class ConflictPathway(nn.Module):
     @contextmanager
     def joined(self, model: nn.Module) -> Iterator[None]:
         """Mix the pathway into every layer of the model, as long as the context lasts."""
-        handles = []
-        if bool(self.beta > 0):
-            for layer, own in zip(message_passing_layers(model), self.layers, strict=True):
-                handles.append(layer.register_forward_hook(self._mixer(own), prepend=True, with_kwargs=True))
-        try:
+        with ExitStack() as hooks:
+            if bool(self.beta > 0):
+                for layer, own in zip(message_passing_layers(model), self.layers, strict=True):
+                    hooks.enter_context(layer.register_forward_hook(self._mixer(own), prepend=True, with_kwargs=True))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _mixer(self, own: nn.Module) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], Tensor]:
         def mix(_layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], base: Tensor) -> Tensor:
@@ -105,13 +101,10 @@ def layer_sizes(model: nn.Module, example: Callable[[], Any]) -> list[tuple[int,
         sizes[layer] = (matrices[0].size(1), matrices[1].size(1))
 
     layers = message_passing_layers(model)
-    handles = [layer.register_forward_hook(see, with_kwargs=True) for layer in layers]
-    try:
-        with torch.no_grad():
-            example()
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(see, with_kwargs=True))
+        example()
     unused = [type(layer).__name__ for layer in layers if layer not in sizes]
     if unused:
         raise UnsupportedModelError(f"no conflict pathway: the model does not call {unused[0]}; use pathway=False")
