@@ -44,6 +44,13 @@ class Selection:
     moments: list[dict[str, Any]]
     together: bool
 
+    def __repr__(self) -> str:
+        losses = ", ".join(f"{loss:.4g}" for loss in self.val_loss[:, -1].tolist())
+        return (
+            f"{type(self).__name__}(chosen={self.chosen}, val_loss=[{losses}], num_epochs={self.val_loss.size(1)}, "
+            f"together={self.together})"
+        )
+
 
 def reset_parameters(model: nn.Module) -> None:
     """Initialise a model anew; what is frozen, parameters and the buffers beside nothing but such, stays.

@@ -497,6 +497,12 @@ def test_selections_hold_tensors_of_their_own(data):
     assert not any(value.data_ptr() == parameter.data_ptr() for value in values for parameter in model.parameters())
 
 
+def test_a_selection_says_in_one_line_which_seed_it_chose_and_why(data):
+    found = select(build("GCN"), data, seeds=3, epochs=2)
+    made = replace(found, chosen=1, val_loss=torch.tensor([[2.0, 1.25], [2.0, 0.5], [3.0, torch.nan]]))
+    assert repr(made) == "Selection(chosen=1, val_loss=[1.25, 0.5, nan], num_epochs=2, together=True)"
+
+
 def test_with_patience_the_best_epoch_of_the_choice_counts_but_of_the_chosen_trajectory_alone(data, monkeypatch):
     found = select(build("GCN"), data, seeds=2)
     nothing = {name: torch.zeros_like(value) for name, value in found.weights.items()}
