@@ -156,25 +156,64 @@ def check_index(index: Any, size: int, device: torch.device | None = None) -> Te
     """
     if index is None:
         return None
-    if isinstance(index, bool | float):
-        raise InvalidTypeError(f"expected an index as int, list or integer tensor, got {index!r}")
-    try:
-        found = torch.as_tensor(index, device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidTypeError(f"expected an index as int, list or integer tensor, got {index!r}") from error
+    found = _integers(index, "an index", device)
     if found.dtype == torch.bool:
         if found.shape != (size,):
             raise InvalidIndexError(f"expected a mask of shape [{size}], got {list(found.shape)}")
         return found.nonzero().view(-1)
+    return _within(found, size, "an index")
+
+
+def check_classes(target: Any, num_classes: int, device: torch.device | None = None) -> Tensor:
+    """Check which classes are meant, as :func:`check_index` does; but a mask names no classes.
+
+    Args:
+        target: An integer, or a list or tensor of integers.
+        num_classes: The number of classes.
+        device: Where the result shall be.
+
+    Returns:
+        Classes of shape ``[num_targets]``.
+
+    Raises:
+        InvalidTypeError: If the target is of another type, truth values among them.
+        InvalidIndexError: If a class is out of range.
+
+    Example:
+        >>> check_classes([1, 0], 2)
+        tensor([1, 0])
+        >>> check_classes([False, True], 2)
+        Traceback (most recent call last):
+        gragr_explain.errors.InvalidTypeError: expected target classes as int, list or integer tensor, got a mask
+    """
+    found = _integers(target, "target classes", device)
+    if found.dtype == torch.bool:
+        raise InvalidTypeError("expected target classes as int, list or integer tensor, got a mask")
+    return _within(found, num_classes, "a class that the model has,")
+
+
+def _integers(given: Any, what: str, device: torch.device | None) -> Tensor:
+    """Integers in a row, however they are given; truth values as they are."""
+    if isinstance(given, bool | float):
+        raise InvalidTypeError(f"expected {what} as int, list or integer tensor, got {given!r}")
+    try:
+        found = torch.as_tensor(given, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTypeError(f"expected {what} as int, list or integer tensor, got {given!r}") from error
+    if found.dtype == torch.bool:
+        return found
     if found.numel() == 0:
         found = found.long()  # of an empty list, torch makes floating-point numbers
     if found.is_floating_point() or found.is_complex():
-        raise InvalidTypeError(f"expected an index of integers, got {found.dtype}")
-    found = found.long().reshape(-1)
-    if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < size:
-        bad = found[(found < 0) | (found >= size)][0]
-        raise InvalidIndexError(f"expected an index in [0, {size - 1}], got {int(bad)}")
-    return found
+        raise InvalidTypeError(f"expected {what} of integers, got {found.dtype}")
+    return found.long().reshape(-1)
+
+
+def _within(numbers: Tensor, size: int, what: str) -> Tensor:
+    if numbers.numel() and not 0 <= int(numbers.min()) <= int(numbers.max()) < size:
+        bad = numbers[(numbers < 0) | (numbers >= size)][0]
+        raise InvalidIndexError(f"expected {what} in [0, {size - 1}], got {int(bad)}")
+    return numbers
 
 
 def check_same_graph(data: Data, x: Tensor, edge_index: Tensor) -> None:

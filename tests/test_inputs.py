@@ -9,7 +9,7 @@ from torch_geometric.nn import GAT, GCN, GIN, PNA
 
 from gragr_explain import GraGR
 from gragr_explain.errors import GragrError, InvalidGraphError, InvalidIndexError, InvalidTypeError
-from gragr_explain.inputs import check_data, check_graph, check_index, forward_arguments, trial_output
+from gragr_explain.inputs import check_classes, check_data, check_graph, check_index, forward_arguments, trial_output
 
 X = torch.rand(4, 3)
 EDGES = torch.tensor([[0, 1, 3, 3, 0], [1, 0, 3, 3, 2]])  # directed, with a self-loop twice
@@ -156,6 +156,46 @@ def test_bad_indices_are_named(name: str) -> None:
     index, error, message = INDICES[name]
     with pytest.raises(error, match=message):
         check_index(index, 4)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (0, [0]),
+        ([], []),
+        ([2, 0, 2], [2, 0, 2]),
+        (np.array([1, 2], dtype=np.uint8), [1, 2]),
+        (torch.tensor([[0, 1]], dtype=torch.int32), [0, 1]),
+    ],
+)
+def test_classes_come_into_one_form(target: object, expected: list[int]) -> None:
+    found = check_classes(target, 3)
+    assert found.dtype == torch.long
+    assert found.dim() == 1
+    assert found.tolist() == expected
+
+
+CLASSES: dict[str, tuple[object, type[GragrError], str]] = {
+    "too large": ([0, 3], InvalidIndexError, r"a class that the model has, in \[0, 2\], got 3"),
+    "negative": (-1, InvalidIndexError, "got -1"),
+    "a mask": (torch.tensor([True, False, True]), InvalidTypeError, "got a mask"),
+    "a mask of one": (torch.tensor(True), InvalidTypeError, "got a mask"),
+    "an empty mask": (torch.zeros(0, dtype=torch.bool), InvalidTypeError, "got a mask"),
+    "a list of truth values": ([False, True, False], InvalidTypeError, "got a mask"),
+    "truth values of NumPy": (np.array([False, True, False]), InvalidTypeError, "got a mask"),
+    "a truth value": (True, InvalidTypeError, "classes as int, list or integer tensor, got True"),
+    "a float": (1.0, InvalidTypeError, "got 1.0"),
+    "a tensor of floats": (torch.tensor([0.5]), InvalidTypeError, "classes of integers, got torch.float32"),
+    "a word": ("red", InvalidTypeError, "got 'red'"),
+    "none": (None, InvalidTypeError, "got None"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_bad_classes_are_named(name: str) -> None:
+    target, error, message = CLASSES[name]
+    with pytest.raises(error, match=message):
+        check_classes(target, 3)
 
 
 class Own(nn.Module):

@@ -8,11 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gragr_explain.errors import (
-    HistoryError,
-    InvalidArgumentError,
-    InvalidTypeError,
-)
+from gragr_explain.errors import HistoryError, InvalidArgumentError
 from gragr_explain.history import (
     class_log_probs,
     find_history,
@@ -20,7 +16,7 @@ from gragr_explain.history import (
     warn_of_other_arguments,
     warn_of_other_weights,
 )
-from gragr_explain.inputs import check_index, forward_arguments, trial_errors
+from gragr_explain.inputs import check_classes, forward_arguments, trial_errors
 from gragr_explain.labels import check_scores
 
 States = list[tuple[int, dict[str, Tensor]]]
@@ -87,10 +83,7 @@ def asked_classes(target: int | Sequence[int] | Tensor | None, log_probs: Tensor
     """
     if target is None:
         return log_probs.argmax(-1)[nodes]
-    if isinstance(target, Tensor) and target.dtype == torch.bool:
-        raise InvalidTypeError("expected target classes as int, list or integer tensor, got a mask")
-    classes = check_index(target, log_probs.size(1), log_probs.device)
-    assert classes is not None
+    classes = check_classes(target, log_probs.size(1), log_probs.device)
     if classes.numel() not in (1, nodes.numel()):
         raise InvalidArgumentError(
             f"expected one class for all nodes or one for each of {nodes.numel()}, got {classes.numel()}"

@@ -13,15 +13,9 @@ from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
 from gragr_explain.arguments import check_number
-from gragr_explain.errors import (
-    EditingError,
-    InvalidArgumentError,
-    InvalidIndexError,
-    InvalidTypeError,
-    UnsupportedModelError,
-)
+from gragr_explain.errors import EditingError, InvalidArgumentError, UnsupportedModelError
 from gragr_explain.history import call_for_log_probs, find_history, warn_of_other_arguments
-from gragr_explain.inputs import check_data, check_index, forward_arguments, trial_errors
+from gragr_explain.inputs import check_classes, check_data, check_index, forward_arguments, trial_errors
 from gragr_explain.labels import training_nodes
 
 Method = Literal["gre+", "gre", "gd"]
@@ -133,22 +127,11 @@ def check_targets(index: Any, target: Any, scores: Tensor) -> tuple[Tensor, Tens
     nodes = check_index(index, scores.size(0), scores.device)
     if nodes is None or nodes.numel() == 0:
         raise InvalidArgumentError("expected at least one node to correct, got none")
-    if isinstance(target, bool | float) or target is None:
-        raise InvalidTypeError(f"expected target classes as int, list or integer tensor, got {target!r}")
-    try:
-        classes = torch.as_tensor(target, device=scores.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidTypeError(f"expected target classes as int, list or integer tensor, got {target!r}") from error
-    if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
-        raise InvalidTypeError(f"expected target classes of integers, got {classes.dtype}")
-    classes = classes.long().reshape(-1)
+    classes = check_classes(target, scores.size(1), scores.device)
     if classes.numel() not in (1, nodes.numel()):
         raise InvalidArgumentError(
             f"expected one class for all nodes or one for each of {nodes.numel()}, got {classes.numel()}"
         )
-    if not 0 <= int(classes.min()) <= int(classes.max()) < scores.size(1):
-        bad = classes[(classes < 0) | (classes >= scores.size(1))][0]
-        raise InvalidIndexError(f"expected a class that the model has, in [0, {scores.size(1) - 1}], got {int(bad)}")
     wanted: dict[int, int] = {}
     for node, label in zip(nodes.tolist(), classes.expand(nodes.numel()).tolist(), strict=True):
         if wanted.setdefault(node, label) != label:

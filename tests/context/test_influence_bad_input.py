@@ -44,6 +44,7 @@ def model(data: Data) -> nn.Module:
         (0, -1, InvalidIndexError, "got -1"),
         (0, True, InvalidTypeError, "got True"),
         (0, torch.tensor([True, False, False]), InvalidTypeError, "got a mask"),
+        ([1, 3, 5], [False, True, False], InvalidTypeError, "got a mask"),
         (0, 1.0, InvalidTypeError, r"got 1.0"),
         ([0, 1, 2], [0, 1], InvalidArgumentError, "each of 3, got 2"),
     ],

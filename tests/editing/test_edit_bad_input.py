@@ -35,6 +35,7 @@ BAD = {
     "a class by name": ({"target": "red"}, InvalidTypeError, "got 'red'"),
     "no class": ({"target": None}, InvalidTypeError, "got None"),
     "a class as a float": ({"target": torch.tensor([1.0])}, InvalidTypeError, "torch.float32"),
+    "classes as a mask": ({"target": [False, True, False]}, InvalidTypeError, "got a mask"),
     "too few classes": ({"index": [0, 1, 2], "target": [0, 1]}, InvalidArgumentError, "each of 3, got 2"),
     "contradicting targets": ({"index": [4, 4], "target": [0, 1]}, InvalidArgumentError, "node 4 shall be 0 and 1"),
     "an unknown method": ({"method": "enn"}, InvalidArgumentError, "got 'enn'"),
