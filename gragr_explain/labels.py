@@ -1,13 +1,15 @@
-"""Labels of nodes, the masks that say which are known, and the class scores of a model: checked once at the edge."""
+"""Labels of nodes, masks that say which are known, names of classes, and a model's scores: checked once at the edge."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gragr_explain.arguments import check_names
 from gragr_explain.errors import InvalidGraphError, InvalidTypeError, UnsupportedModelError
 from gragr_explain.inputs import trial_output
 
@@ -62,6 +64,27 @@ def classes_of(y: Any, count: int) -> Tensor | None:
         if bool((y != y.round()).any()):
             return None
     return y.long().clamp(min=-1)
+
+
+def class_names_of(names: Sequence[str] | None, count: int) -> list[str]:
+    """The name of each class, its number where classes have none.
+
+    Args:
+        names: The names, or ``None``.
+        count: The number of classes.
+
+    Raises:
+        InvalidTypeError: If the names are no sequence.
+        InvalidArgumentError: If there are not as many as classes.
+
+    Example:
+        >>> class_names_of(["cat", "dog"], 2), class_names_of(None, 2)
+        (['cat', 'dog'], ['class 0', 'class 1'])
+    """
+    if names is None:
+        return [f"class {label}" for label in range(count)]
+    check_names("class_names", names, count)
+    return list(map(str, names))
 
 
 def values_of(y: Any, count: int) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from gragr_explain.audit._checks import check_audit, names_of
+from gragr_explain.audit._checks import check_audit
 from gragr_explain.audit._evidence import Outside, evidence
 from gragr_explain.audit._facts import Facts
 from gragr_explain.audit._folds import FOLDS, HeldOut, split, train_folds
@@ -24,6 +24,7 @@ from gragr_explain.audit._table import doubts_table, suggest
 from gragr_explain.audit._votes import neighbour_labels
 from gragr_explain.field import GraphOperator
 from gragr_explain.history import find_history, message_edges
+from gragr_explain.labels import class_names_of
 from gragr_explain.modes import evaluating, uncompiled, unwrapped
 
 
@@ -88,7 +89,7 @@ def audit(
     """
     trained = unwrapped(trained)
     history, num_classes = check_audit(trained, data, epochs, seed)
-    names = names_of(class_names, num_classes)
+    names = class_names_of(class_names, num_classes)
     known = data.train_mask
     graph = GraphOperator(message_edges(trained, data.edge_index), data.x.size(0))
     retraining = Retraining(trained, data, history, epochs or history.num_steps, lr, weight_decay)

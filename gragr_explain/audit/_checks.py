@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_names, check_number
-from gragr_explain.errors import (
-    HistoryError,
-    InvalidGraphError,
-)
+from gragr_explain.arguments import check_number
+from gragr_explain.errors import HistoryError, InvalidGraphError
 from gragr_explain.history import (
     GradientHistory,
     find_history,
@@ -60,16 +55,3 @@ def check_audit(model: nn.Module, data: Data, epochs: int | None, seed: int) -> 
     if int(known.min()) == int(known.max()):
         raise InvalidGraphError(f"expected training labels of at least two classes, all are {int(known[0])}")
     return history, scores.size(1)
-
-
-def names_of(class_names: Sequence[str] | None, num_classes: int) -> list[str]:
-    """The name of each class, its number where it has none.
-
-    Raises:
-        InvalidTypeError: If the names are no sequence.
-        InvalidArgumentError: If there are not as many as classes.
-    """
-    if class_names is None:
-        return [f"class {label}" for label in range(num_classes)]
-    check_names("class_names", class_names, num_classes)
-    return list(map(str, class_names))

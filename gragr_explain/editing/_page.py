@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from torch_geometric.data import Data
 
-from gragr_explain.arguments import check_names, check_type
+from gragr_explain.arguments import check_type
 from gragr_explain.editing._accuracy import accuracy, counted_nodes, known_labels
 from gragr_explain.editing._result import Edit
+from gragr_explain.labels import class_names_of
 
 _TEMPLATE = files("gragr_explain.editing") / "templates" / "edit.html.j2"
 _METHODS = {"gre+": "GRE+", "gre": "GRE", "gd": "Gradient descent"}
@@ -51,9 +52,7 @@ def summarise_edit(edit: Edit, data: Data, class_names: Sequence[str] | None = N
     check_type("edit", edit, Edit)
     check_type("data", data, Data)
     count = edit.probs_before.size(1)
-    if class_names is not None:
-        check_names("class_names", class_names, count)
-    names = [str(name) for name in class_names] if class_names is not None else [f"class {i}" for i in range(count)]
+    names = class_names_of(class_names, count)
     y = known_labels(data)
     asked = set(edit.index.tolist())
 
