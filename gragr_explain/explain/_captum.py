@@ -14,7 +14,7 @@ from torch_geometric.explain.config import ExplanationType, ModelConfig, ModelMo
 from gragr_explain.errors import InvalidArgumentError, InvalidGraphError, InvalidTypeError
 from gragr_explain.explain._objective import check_ignored, check_returned, support
 from gragr_explain.history import check_output
-from gragr_explain.inputs import check_gradients_are_kept, check_graph, check_index
+from gragr_explain.inputs import check_classes, check_gradients_are_kept, check_graph
 from gragr_explain.messages import edge_mask_applied
 
 try:
@@ -191,7 +191,8 @@ class EdgeGradientAttribution(GradientAttribution):
         """How strongly each output stands for its target, ``[num_outputs]``."""
         check_output(output)
         one_number = output.dim() < 2 or output.shape[1:].numel() == 1
-        classes = check_index(target, 1 if one_number else output.size(-1), output.device)
+        num_classes = 1 if one_number else output.size(-1)
+        classes = None if target is None else check_classes(target, num_classes, output.device)
         of_numbers = ModelConfig("regression", "node", "raw")
         if one_number or (self._is_regression and classes is None):
             return support(output, output, of_numbers, ExplanationType.model)

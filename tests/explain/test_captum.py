@@ -462,8 +462,9 @@ def test_bad_targets(gcn, graph):
         attributions(gcn, graph, "edge", None)
     with pytest.raises(InvalidGraphError, match="a target class for each of 1 outputs, got 2"):
         attributions(gcn, graph, "edge", [0, 1])
-    with pytest.raises(InvalidTypeError, match="integer"):
-        attributions(gcn, graph, "edge", 1.5)
+    for target in (1.5, True, [False, True, False], torch.tensor([True, False, False])):
+        with pytest.raises(InvalidTypeError, match="integer"):
+            attributions(gcn, graph, "edge", target)
     with pytest.raises(InvalidIndexError, match=r"in \[0, 0\], got 1"):
         attributions(Sum(), graph, "edge", 1)
 
