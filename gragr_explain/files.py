@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from gragr_explain.errors import InvalidTypeError, OutputError
 
 _RANDOM_BYTES = 4
@@ -87,6 +89,41 @@ def atomic(*paths: Path) -> Iterator[list[Path]]:
         for source in temporary:
             with suppress(OSError):
                 source.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(file: Path, kind: str, wait: float = 0) -> Iterator[None]:
+    """Keep other processes from writing the same, as long as the block lasts. The lock of a process that dies is free.
+
+    Args:
+        file: What all of them lock, in the folder that they write to; it stays there.
+        kind: What they write, for errors.
+        wait: How many seconds to wait for another process.
+
+    Raises:
+        OutputError: If another process holds the lock, or the file cannot be locked.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder) / ".lock", "model"):
+        ...     with locked(Path(folder) / ".lock", "model"):
+        ...         pass
+        Traceback (most recent call last):
+            ...
+        gragr_explain.errors.OutputError: another model is being written to '...'; wait for it
+    """
+    lock = FileLock(file, timeout=wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"another {kind} is being written to '{file.parent}'; wait for it") from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot lock '{file.parent}' ({reason})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path, name: str) -> None:

@@ -2,15 +2,19 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, GraphSAGE
 
+import gragr_explain
 from gragr_explain import GraGR
-from gragr_explain.checkpoint import build_model, load_checkpoint, save_checkpoint
+from gragr_explain.checkpoint import _folder, build_model, load_checkpoint, save_checkpoint
 from gragr_explain.errors import CheckpointError, HistoryError, InvalidArgumentError, OutputError, UnsupportedModelError
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import TABLE_5
@@ -25,6 +29,8 @@ def graph():
     return data
 
 
+HERE = Path(__file__).parent
+ROOT = Path(gragr_explain.__file__).parents[1]
 REPLACE = os.replace
 
 
@@ -120,7 +126,9 @@ def test_a_folder_that_is_a_file(graph, tmp_path):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """All files in a folder but the one by which processes wait for each other."""
+    there = (path for path in folder.rglob("*") if path.is_file() and path.name != ".model.lock")
+    return sorted(path.relative_to(folder).as_posix() for path in there)
 
 
 def interrupted(*_):
@@ -182,6 +190,69 @@ def test_a_save_that_is_killed_before_its_last_step_leaves_the_model_that_was_th
     assert len(files(tmp_path)) == 4
     loaded = load_checkpoint(tmp_path).trained
     assert torch.equal(loaded(graph.x, graph.edge_index), trained(graph.x, graph.edge_index))
+
+
+def test_two_processes_that_save_into_one_folder_beside_one_that_loads_lose_nothing(graph, tmp_path):
+    save_checkpoint(train(graph), tmp_path, dataset="first")
+    savers = [
+        subprocess.Popen(
+            [sys.executable, HERE / "saved_models.py", tmp_path, name, "30"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        for name in ("second", "third")
+    ]
+    seen = set()
+    try:
+        while any(saver.poll() is None for saver in savers):
+            seen.add(load_checkpoint(tmp_path).dataset)
+    finally:
+        errors = [saver.communicate(timeout=300)[1] for saver in savers]
+    assert [saver.returncode for saver in savers] == [0, 0], errors
+    assert seen == {"first", "second", "third"}
+    assert load_checkpoint(tmp_path).trained.history.num_steps == 2
+    assert len(files(tmp_path)) == 4
+
+
+def test_a_save_waits_for_another_but_not_for_ever(graph, tmp_path, monkeypatch):
+    earlier = train(graph)
+    save_checkpoint(earlier, tmp_path, dataset="Cora")
+    before = files(tmp_path)
+    monkeypatch.setattr(_folder, "_PATIENCE", 0.1)
+    with (
+        FileLock(tmp_path / ".model.lock"),
+        pytest.raises(OutputError, match=r"another model is being written to '.*'; wait for it"),
+    ):
+        save_checkpoint(train(graph), tmp_path, dataset="CiteSeer")
+    assert files(tmp_path) == before
+    assert load_checkpoint(tmp_path).dataset == "Cora"
+
+
+def test_loading_waits_for_nobody_and_writes_nothing(graph, tmp_path):
+    save_checkpoint(train(graph), tmp_path, dataset="Cora")
+    (tmp_path / ".model.lock").unlink()
+    tmp_path.chmod(0o500)
+    try:
+        assert load_checkpoint(tmp_path).dataset == "Cora"
+    finally:
+        tmp_path.chmod(0o700)
+    assert not (tmp_path / ".model.lock").exists()
+
+
+@pytest.mark.parametrize("gone", ["model.safetensors", "history/history.safetensors"])
+def test_a_model_that_is_replaced_while_it_is_loaded(graph, tmp_path, monkeypatch, gone):
+    """What is being read is gone; the manifest names what took its place."""
+    save_checkpoint(train(graph), tmp_path, dataset="Cora")
+    first, read = inside(tmp_path) / gone, Path.read_bytes
+
+    def replaced(path):
+        if path == first and first.exists():
+            save_checkpoint(train(graph), tmp_path, dataset="CiteSeer")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", replaced)
+    assert load_checkpoint(tmp_path).dataset == "CiteSeer"
 
 
 def as_version_1(folder):

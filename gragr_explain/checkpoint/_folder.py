@@ -19,8 +19,8 @@ from safetensors.torch import load, save
 from gragr_explain import __version__
 from gragr_explain.arguments import check_number, check_type
 from gragr_explain.checkpoint._backbone import build_model, float_type, rebuild_arguments
-from gragr_explain.errors import CheckpointError
-from gragr_explain.files import as_path, atomic, check_writable
+from gragr_explain.errors import CheckpointError, HistoryError
+from gragr_explain.files import as_path, atomic, check_writable, locked
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import GraGR, Hyperparameters, Switches
 
@@ -28,6 +28,8 @@ FORMAT = "gragr-explain model"
 VERSION = 2
 _MANIFEST, _WEIGHTS, _HISTORY = "model.json", "model.safetensors", "history"
 _PLACE = re.compile(r"model-[0-9a-f]{8}")  # what the folder of weights and history inside it is called
+_LOCK = ".model.lock"
+_PATIENCE = 600.0  # seconds to wait for another save
 _BESIDE = "."  # in version 1, they were beside the manifest
 
 
@@ -51,7 +53,8 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
 
     Weights and history go into a new folder inside it, called ``model-`` and eight digits; ``model.json``, which names
     that, is written last, and only then those of an earlier model are removed. So a folder without ``model.json`` is
-    not complete, and one that held a model holds it until it holds the new one, whatever happens in between.
+    not complete, and one that held a model holds it until it holds the new one, whatever happens in between. Of several
+    processes that save into one folder, each waits for the one before it, and the model of the last one stays.
 
     Args:
         trained: A model that :func:`build_model` has made, as :class:`~gragr_explain.GraGR` has trained it.
@@ -61,7 +64,7 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
 
     Raises:
         UnsupportedModelError: If the model is none that :func:`build_model` makes.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another process has been saving into it for ten minutes.
 
     Example:
         >>> import tempfile, torch
@@ -93,22 +96,23 @@ def save_checkpoint(trained: GraGR, folder: str | os.PathLike[str], *, dataset: 
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
     folder = check_writable(folder)
-    earlier = _named_place(folder)
     place = folder / f"model-{secrets.token_hex(4)}"
-    try:
-        if trained.history is not None:
-            trained.history.save(place / _HISTORY)
-        check_writable(place)
-        with atomic(place / _WEIGHTS) as (weights_file,):
-            weights_file.write_bytes(payload)
-        with atomic(folder / _MANIFEST) as (manifest_file,):
-            manifest_file.write_text(json.dumps({**manifest, "place": place.name}, indent=1) + "\n", encoding="utf-8")
-    finally:
-        _remove_unnamed(folder, earlier)
+    with locked(folder / _LOCK, "model", wait=_PATIENCE):
+        earlier = _named_place(folder)
+        try:
+            if trained.history is not None:
+                trained.history.save(place / _HISTORY)
+            check_writable(place)
+            with atomic(place / _WEIGHTS) as (weights_file,):
+                weights_file.write_bytes(payload)
+            with atomic(folder / _MANIFEST) as (file,):
+                file.write_text(json.dumps({**manifest, "place": place.name}, indent=1) + "\n", encoding="utf-8")
+        finally:
+            _remove_unnamed(folder, earlier)
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read what :func:`save_checkpoint` has written.
+    """Read what :func:`save_checkpoint` has written. Nothing is written, and a save in another process may go on.
 
     Raises:
         CheckpointError: If the folder is missing, not complete, damaged, foreign, or written by a newer version.
@@ -121,6 +125,17 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = as_path(folder)
     manifest = _read_manifest(folder)
+    while True:
+        try:
+            return _load_named(folder, manifest)
+        except (CheckpointError, HistoryError):
+            earlier, manifest = manifest, _read_manifest(folder)
+            if manifest == earlier:  # else a save has replaced, and then removed, what was being read
+                raise
+
+
+def _load_named(folder: Path, manifest: dict[str, Any]) -> Checkpoint:
+    """Read the model that a manifest names."""
     place = folder / manifest["place"]
     payload = _read(place / _WEIGHTS)
     if hashlib.sha256(payload).hexdigest() != manifest.get("sha256"):

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 from torch_geometric.explain.config import ModelMode
 
 from gragr_explain.arguments import check_number
-from gragr_explain.errors import ExportError, InvalidIndexError, OutputError, UnsupportedModelError
+from gragr_explain.errors import ExportError, InvalidIndexError, UnsupportedModelError
 from gragr_explain.explain import explain_parts
-from gragr_explain.files import as_path, check_writable, remove_leftovers
+from gragr_explain.files import as_path, check_writable, locked, remove_leftovers
 from gragr_explain.history import check_output
 from gragr_explain.inputs import check_data, check_index, trial_output
 from gragr_explain.streaming._fingerprint import digest, fingerprint
@@ -82,17 +81,8 @@ class Run:
             ExportError: If it holds the export of another run, and that is not to be overwritten.
         """
         check_writable(self.folder)
-        try:
-            lock = FileLock(self.folder / _LOCK, timeout=0)
-            lock.acquire()
-        except Timeout:
-            raise OutputError(f"another export is being written to '{self.folder}'; wait for it") from None
-        except OSError as error:
-            raise OutputError(f"cannot lock '{self.folder}' ({error.strerror or error})") from error
-        try:
+        with locked(self.folder / _LOCK, "export"):
             yield self._begin(overwrite)
-        finally:
-            lock.release()
 
     def _begin(self, overwrite: bool) -> list[int]:
         check_writable(self.folder / SHARDS)
