@@ -19,6 +19,7 @@ from gragr_explain.explain import Edge, Feature, GradientContextExplainer, NodeE
 from gragr_explain.inputs import check_data, forward_arguments
 from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, Rationale, Reliability, ValidationFact
+from gragr_explain.report import table_schema
 from gragr_explain.streaming._export import Export
 from gragr_explain.streaming._fingerprint import fingerprint
 from gragr_explain.streaming._shards import read_shard
@@ -72,7 +73,10 @@ def read_explanations(export: Export, explainer: Explainer, data: Data) -> NodeE
                 f"which differs in: {name.replace('_', ' ')}"
             )
     whole = explain_many(explainer, data, [], progress=False)  # what all explanations share, and none of them
-    numbers = pa.concat_tables(export.tables(["node", "confidence", "label", *_RELIABILITY]))
+    columns = ["node", "confidence", "label", *_RELIABILITY]
+    schema = table_schema(classes=export.manifest.classes)
+    of_none = pa.schema([schema.field(name) for name in columns]).empty_table()  # of no nodes, there is no shard
+    numbers = pa.concat_tables([of_none, *export.tables(columns)])
     index = _tensor(numbers["node"]).to(data.x.device)
     no_label = math.nan if whole.label is not None and whole.label.is_floating_point() else -1
     rows = _Rows(export)

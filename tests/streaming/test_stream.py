@@ -181,6 +181,23 @@ def test_what_is_read_back_is_what_was_explained(regression, tmp_path):
         found.features[37]
 
 
+@pytest.mark.parametrize("regression", [False, True])
+def test_of_no_nodes_an_empty_table_is_read_back(regression, tmp_path):
+    explainer, data = make_explainer(regression=regression), make_data()
+    if regression:
+        data.y = data.y.float()
+    export = stream_export(explainer, data, tmp_path, [], progress=False)
+    found, expected = read_explanations(export, explainer, data), explain_many(explainer, data, [], progress=False)
+    pd.testing.assert_frame_equal(to_frame(found), to_frame(expected))
+    for name in ("index", "prediction", "confidence", "label", "embedding", "hidden", "all_predictions"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), name
+    assert to_table(to_frame(found)).equals(to_table(to_frame(expected)))
+    assert export.complete
+    assert export.dataset().to_table().schema.equals(to_table(to_frame(found)).schema)
+    assert export.write_jsonl().read_text() == ""
+
+
 @pytest.mark.parametrize("explains", ["model", "phenomenon"])
 def test_a_page_is_made_of_what_is_read_back(explains, tmp_path):
     explainer, data = make_explainer(explains=explains), make_data()
