@@ -13,7 +13,14 @@ from torch_geometric.data import Data
 from gragr_explain.arguments import check_type
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.field import GraphOperator, largest_frequency, rayleigh_quotient
-from gragr_explain.history import call_with, full_precision, layer_input, message_passing_layers, recorded_weights
+from gragr_explain.history import (
+    call_with,
+    find_history,
+    full_precision,
+    layer_input,
+    message_passing_layers,
+    recorded_weights,
+)
 from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
 from gragr_explain.modes import evaluating, uncompiled
@@ -96,6 +103,7 @@ def frequency_history(model: nn.Module, data: Data) -> dict[int, FrequencyProfil
 
     Raises:
         HistoryError: If no training was recorded on the model, or the weights in the history are another model's.
+        HistoryMismatchError: If the history belongs to another graph.
 
     Example:
         >>> import torch
@@ -108,6 +116,9 @@ def frequency_history(model: nn.Module, data: Data) -> dict[int, FrequencyProfil
         [0, 1, 2, 3, 4]
     """
     graph, largest = _spectrum(model, data)
+    history = find_history(model)
+    if history is not None:  # else recorded_weights raises
+        history.check_graph(data.x.size(0), data.x, data.edge_index)
     return {step: _profile(model, data, weights, graph, largest) for step, weights in recorded_weights(model)}
 
 

@@ -15,6 +15,7 @@ from gragr_explain import GradientRecorder, GraGR
 from gragr_explain.datasets import load_dataset
 from gragr_explain.errors import (
     HistoryError,
+    HistoryMismatchError,
     InvalidArgumentError,
     InvalidGraphError,
     InvalidTypeError,
@@ -225,3 +226,16 @@ def test_a_model_that_is_not_finite_is_refused(graph):
     torch.nn.init.constant_(model.convs[0].lin.weight, torch.nan)
     with pytest.raises(UnsupportedModelError, match="finite numbers"):
         frequency_profile(model, graph)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_graph_that_the_history_was_not_recorded_on_is_refused(wrapped, graph):
+    trained = GraGR(GCN(5, 8, 2, 3)).fit(graph, epochs=2, progress=False)
+    model = trained if wrapped else trained.model
+    fewer = Data(x=graph.x, edge_index=graph.edge_index[:, :4])
+    with pytest.raises(HistoryMismatchError, match="with other features or edges"):
+        frequency_history(model, fewer)
+    more = Data(x=torch.cat([graph.x, graph.x]), edge_index=graph.edge_index)
+    with pytest.raises(HistoryMismatchError, match=f"expected the graph of {len(graph.x)} nodes"):
+        frequency_history(model, more)
+    assert len(frequency_history(model, graph)) > 1
