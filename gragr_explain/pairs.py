@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gragr_explain.errors import GragrError
 from gragr_explain.files import atomic, check_writable
+from gragr_explain.formats import check_format
 
 _INSIDE = "gragr_explain"  # what the JSON is called that is inside of safetensors
 
@@ -90,13 +91,7 @@ def read_pair(
         raise error(f"cannot read the {kind} '{caught.filename}' ({caught.strerror or caught})") from caught
     except ValueError as caught:
         raise error(f"the {kind} in '{folder}' is damaged: {where} is not JSON") from caught
-    if not isinstance(meta, dict) or meta.get("format") != kind:
-        raise error(f"expected a {kind} in '{folder}', got another {where}")
-    if not isinstance(meta.get("version"), int) or meta["version"] > version:
-        raise error(
-            f"the {kind} in '{folder}' has format version {meta.get('version')!r}, this gragr-explain reads up to "
-            f"{version}; please upgrade"
-        )
+    check_format(meta, kind, version, folder / where, error)
     if _fingerprint(meta, rest) != meta.get("sha256"):
         raise error(f"the {kind} in '{folder}' is damaged: {stem}.safetensors does not match {where}")
     try:

@@ -12,7 +12,7 @@ import gragr_explain
 ROOT = Path(gragr_explain.__file__).parent
 LAYERS = [
     {"errors"},
-    {"files", "arguments", "modes", "seeds"},
+    {"files", "formats", "arguments", "modes", "seeds"},
     {"field", "pairs"},
     {"inputs"},
     {"labels"},

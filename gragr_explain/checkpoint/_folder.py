@@ -21,6 +21,7 @@ from gragr_explain.arguments import check_number, check_type
 from gragr_explain.checkpoint._backbone import build_model, float_type, rebuild_arguments
 from gragr_explain.errors import CheckpointError, HistoryError
 from gragr_explain.files import as_path, atomic, check_writable, locked
+from gragr_explain.formats import check_format
 from gragr_explain.history import GradientHistory
 from gragr_explain.training import GraGR, Hyperparameters, Switches
 
@@ -188,17 +189,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
         raise CheckpointError(f"expected a folder that `gragr-explain train` has written: '{folder}' {state}")
     try:
-        manifest = json.loads(_read(path))
+        manifest: dict[str, Any] = json.loads(_read(path))
     except ValueError as error:
         raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} is not JSON") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CheckpointError(f"expected a model of gragr-explain in '{folder}', got another {_MANIFEST}")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise CheckpointError(
-            f"the model in '{folder}' has format version {version!r}, this gragr-explain reads up to {VERSION}; "
-            "please upgrade"
-        )
+    check_format(manifest, FORMAT, VERSION, path, CheckpointError)
     place = manifest.setdefault("place", _BESIDE)
     if place != _BESIDE and not (isinstance(place, str) and _PLACE.fullmatch(place)):
         raise CheckpointError(f"the model in '{folder}' is damaged: {_MANIFEST} names {place!r} as its place")

@@ -9,6 +9,7 @@ from typing import Any
 
 from gragr_explain.errors import ExportError
 from gragr_explain.files import atomic
+from gragr_explain.formats import check_format
 from gragr_explain.streaming._fingerprint import digest
 
 FORMAT = "gragr-explain export"
@@ -96,14 +97,7 @@ class Manifest:
             return None
         except (OSError, ValueError) as error:
             raise ExportError(f"cannot read '{path}' ({error})") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ExportError(f"expected the manifest of an export, got another file: '{path}'")
-        version = content.get("version")
-        if not isinstance(version, int) or version > VERSION:
-            raise ExportError(
-                f"the export in '{folder}' has format version {version!r}, this gragr-explain reads up to {VERSION}; "
-                "please upgrade"
-            )
+        check_format(content, FORMAT, VERSION, path, ExportError)
         try:
             found = cls(int(content["num_nodes"]), int(content["shard_size"]), dict(content["made_of"]))
             intact = content["run"] == found.run

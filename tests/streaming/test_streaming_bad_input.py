@@ -344,8 +344,8 @@ def test_a_file_that_comes_in_between_is_named(data, exported):
     ("content", "message"),
     [
         ("{", "cannot read"),
-        ("[]", "another file"),
-        ('{"format": "mine"}', "another file"),
+        ("[]", "got another manifest.json"),
+        ('{"format": "mine"}', "got another manifest.json"),
         ({"version": 2}, "please upgrade"),
         ({"version": "1"}, "please upgrade"),
         ({"num_nodes": 41}, "damaged"),
