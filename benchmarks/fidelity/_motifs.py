@@ -16,7 +16,7 @@ from torch_geometric.datasets.graph_generator import BAGraph, ERGraph, GraphGene
 from torch_geometric.datasets.motif_generator import CycleMotif, GridMotif, HouseMotif, MotifGenerator
 from torch_geometric.utils import degree
 
-from gragr_explain.datasets._dataset import draw_split
+from gragr_explain.datasets._splits import draw_split
 
 NUM_MOTIFS = 80
 NUM_FEATURES = 10

@@ -15,8 +15,8 @@ from gragr_explain.labels import labels_of, mask_of
 _SHOWN = 10  # how many classes an error names
 
 
-def check_classes(data: Data) -> int:
-    """Check that every class can be condensed; returns the number of classes.
+def check_classes(data: Data) -> None:
+    """Check that every class can be condensed.
 
     Raises:
         InvalidTypeError: If the training mask is no boolean tensor.
@@ -37,7 +37,6 @@ def check_classes(data: Data) -> int:
             f"expected a training node of every class, got none of {shown}; put one of each into the train_mask, or "
             "renumber the labels without them (-1 for their nodes)"
         )
-    return num_classes
 
 
 def class_sizes(labels: Tensor, num_nodes: int, ratio: float) -> Tensor:

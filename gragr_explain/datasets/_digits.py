@@ -8,7 +8,8 @@ from sklearn.neighbors import kneighbors_graph
 from torch_geometric.data import Data
 from torch_geometric.utils import from_scipy_sparse_matrix
 
-from gragr_explain.datasets._dataset import GraphDataset, draw_split
+from gragr_explain.datasets._dataset import GraphDataset
+from gragr_explain.datasets._splits import draw_split
 
 NEIGHBOURS = 10
 

@@ -15,7 +15,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
 
-from gragr_explain.datasets._dataset import MASKS, GraphDataset, choose_split, draw_split, number_classes
+from gragr_explain.datasets._dataset import GraphDataset, number_classes
+from gragr_explain.datasets._splits import MASKS, choose_split, draw_split
 from gragr_explain.errors import DatasetError
 
 SUFFIXES = (".pt", ".pth", ".safetensors")

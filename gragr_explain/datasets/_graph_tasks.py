@@ -14,7 +14,8 @@ from torch_geometric.data import Batch, Data, InMemoryDataset
 from gragr_explain.arguments import check_number
 from gragr_explain.datasets._graph_properties import PROPERTIES, graph_properties
 from gragr_explain.datasets._molecules import atom_features, read_molecules, scaffold_split
-from gragr_explain.datasets._named import Source, _read
+from gragr_explain.datasets._named import Source, read_source
+from gragr_explain.datasets._splits import stratified
 from gragr_explain.errors import DatasetError, InvalidArgumentError, InvalidTypeError
 from gragr_explain.files import as_path
 
@@ -91,11 +92,12 @@ def load_graph_tasks(name: str, root: str | os.PathLike[str] | None = None, *, s
     key, folder = name.lower(), None if root is None else as_path(root)
     if key in _TU:
         check_number("a split", split, least=0)
-        graphs = list(_read(_TU[key], folder))
+        graphs = list(read_source(_TU[key], folder))
         together = Batch.from_data_list(graphs)
         properties = graph_properties(together.x.argmax(1), together.edge_index, together.batch)
         label = together.y
-        parts = _draw(label, split)
+        part_of = stratified(label, (0.8, 0.9), split)
+        parts = tuple((part_of == part).nonzero().view(-1) for part in range(3))
     elif key == "hiv":
         if split != 0:
             raise InvalidArgumentError(f"expected only split 0 of this data set, got {split}")
@@ -116,20 +118,6 @@ def load_graph_tasks(name: str, root: str | os.PathLike[str] | None = None, *, s
         num_classes=(2,) * y.size(1),
         thresholds=tuple(thresholds.tolist()),
     )
-
-
-def _draw(label: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
-    for value in label.unique():
-        graphs = (label == value).nonzero().view(-1)
-        graphs = graphs[torch.randperm(len(graphs), generator=generator, device="cpu")]
-        for part, chosen in zip(
-            parts, graphs.tensor_split((round(0.8 * len(graphs)), round(0.9 * len(graphs)))), strict=True
-        ):
-            part.append(chosen)
-    train, val, test = (torch.cat(part).sort().values for part in parts)
-    return train, val, test
 
 
 def _hiv(root: Path | None) -> tuple[list[Data], Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:

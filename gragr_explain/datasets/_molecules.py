@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gragr_explain.datasets._named import Source, _cache, _read
+from gragr_explain.datasets._named import Source, cache_folder, read_source
 from gragr_explain.errors import DatasetError
 from gragr_explain.files import atomic
 
@@ -37,7 +37,7 @@ def read_molecules(root: Path | None) -> dict[str, Tensor]:
     Raises:
         DatasetError: If RDKit is missing, or the molecules can neither be read nor downloaded.
     """
-    kept = (root if root is not None else _cache()) / _HIV.folder / _FILE
+    kept = (root if root is not None else cache_folder()) / _HIV.folder / _FILE
     if kept.is_file():
         try:
             molecules = load_file(kept)
@@ -62,7 +62,7 @@ def _parse(root: Path | None) -> dict[str, Tensor]:
     from rdkit.rdBase import BlockLogs
 
     with BlockLogs():  # RDKit says of some molecules that they are odd, for pages
-        dataset = _read(_HIV, root)
+        dataset = read_source(_HIV, root)
         graphs = [dataset[index] for index in range(len(dataset))]
         scaffolds = [MurckoScaffoldSmiles(smiles=graph.smiles, includeChirality=False) for graph in graphs]
     numbers: dict[str, int] = {}

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import torch_geometric.datasets as pyg
 from torch_geometric.data import Data, InMemoryDataset
 
-from gragr_explain.datasets._dataset import MASKS, GraphDataset, choose_split, number_classes
+from gragr_explain.datasets._dataset import GraphDataset, number_classes
+from gragr_explain.datasets._splits import MASKS, choose_split
 from gragr_explain.errors import DatasetError
 
 
@@ -82,7 +83,7 @@ SOURCES = {
 
 def named(source: Source, root: Path | None, split: int) -> GraphDataset:
     """Read a data set that PyG knows; see :func:`gragr_explain.datasets.load_dataset`."""
-    loaded = _read(source, root)[0]
+    loaded = read_source(source, root)[0]
     kept = {name: loaded[name] for name in ("x", "edge_index", "y", *MASKS)}
     data = choose_split(Data(**kept), split)
     return GraphDataset(
@@ -93,7 +94,7 @@ def named(source: Source, root: Path | None, split: int) -> GraphDataset:
     )
 
 
-def _read(source: Source, root: Path | None) -> InMemoryDataset:
+def read_source(source: Source, root: Path | None) -> InMemoryDataset:
     """Read the raw files of a local copy, or download them once.
 
     PyG writes what it makes of the raw files beside them. So that a copy can be read-only, and nothing made by
@@ -101,7 +102,7 @@ def _read(source: Source, root: Path | None) -> InMemoryDataset:
     """
     shared = os.environ.get("GRAGR_DATA")
     places = [root] if root is not None else [Path(shared)] if shared else []
-    cache = root if root is not None else _cache()
+    cache = root if root is not None else cache_folder()
     raw = next((raw for place in (*places, cache) if (raw := place / source.folder / "raw").is_dir()), None)
     try:
         with _scratch(cache if raw is None else None) as scratch:
@@ -123,7 +124,8 @@ def _read(source: Source, root: Path | None) -> InMemoryDataset:
         raise DatasetError(f"cannot read {source.name} from '{raw}' ({reason})") from error
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where downloads are kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "gragr-explain"
 
