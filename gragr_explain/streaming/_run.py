@@ -113,9 +113,10 @@ class Run:
         )
 
     def write(self, shards: Sequence[int]) -> Iterator[int]:
-        """Explain and write some shards, in ascending order; each is announced once it is on the disk.
+        """Explain and write some shards.
 
-        A shard that is there already, since a worker that died has written it, stays as it is.
+        Those that are there already, since a worker that died has written them, stay as they are and are announced
+        first; then each one once it is on the disk, in the order given.
 
         Raises:
             OutputError: If a shard cannot be written. Those before it stay.
