@@ -12,7 +12,7 @@ from torch_geometric.nn import MessagePassing, RGCNConv
 
 from gragr_explain.errors import InvalidArgumentError, UnsupportedModelError
 from gragr_explain.history import message_passing_layers
-from gragr_explain.modes import uncompiled
+from gragr_explain.modes import hooked, uncompiled
 
 
 def maskable_layers(model: nn.Module) -> list[MessagePassing]:
@@ -43,9 +43,10 @@ def edge_mask_applied(
             layer its own. A layer that is called several times is one layer.
         edge_index: The edges of shape ``[2, num_edges]`` that the model is called with.
 
-    Returns:
-        The layers that run on a part of the graph, none: who makes them do so enters the part's edges, between the
-        nodes that it has, ``[2, num_kept]``, and which of all edges they are, ``[num_kept]``.
+    Yields:
+        An empty dictionary. Whoever makes a layer run on a part of the graph puts the part there under the layer, as
+        two tensors: its edges, in the part's own numbers of nodes, ``[2, num_kept]``, and which of all edges they are,
+        ``[num_kept]``.
 
     Raises:
         InvalidArgumentError: If the mask has another shape.
@@ -76,7 +77,7 @@ def edge_mask_applied(
 
     handles = [layer.register_propagate_forward_pre_hook(match) for layer in masked]
     handles += [layer.register_message_forward_hook(multiply) for layer in masked]
-    try:
+    with hooked(handles):
         with uncompiled():
             yield parts
         if silent := [layer for layer in masked if keeps_its_graph(layer) and layer not in factors]:
@@ -85,9 +86,6 @@ def edge_mask_applied(
                 "edge mask has no meaning there; build it with cached=False, or set `layer.cached = False` and "
                 "`layer._cached_x = None` on it"
             )
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def keeps_its_graph(layer: MessagePassing) -> bool:

@@ -1,13 +1,14 @@
-"""Training and evaluation mode, module by module, as they were."""
+"""A model as it was: training and evaluation mode, module by module, and no hooks left on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
 
 
 def uncompiled() -> AbstractContextManager[None]:
@@ -65,4 +66,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """
     with modes_kept(model):
         model.eval()
+        yield
+
+
+@contextmanager
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Keep hooks as long as the context lasts; then they are removed, whatever happened.
+
+    Args:
+        handles: What the registration of each hook returned. Of an iterator, hooks that are registered before a
+            registration fails are removed, too.
+
+    Example:
+        >>> model = nn.Linear(1, 1)
+        >>> with hooked([model.register_forward_hook(lambda *_: print("called"))]):
+        ...     _ = model(torch.ones(1))
+        called
+        >>> len(model._forward_hooks)
+        0
+    """
+    with ExitStack() as hooks:
+        for handle in handles:
+            hooks.enter_context(handle)
         yield

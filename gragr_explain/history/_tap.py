@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing
 
 from gragr_explain.arguments import check_number
 from gragr_explain.errors import UnsupportedModelError
+from gragr_explain.modes import hooked
 
 Listener = Callable[[list[Tensor], Tensor], None]
 """Called after a forward pass with the outputs of the message-passing layers, in order, and the model's own output."""
@@ -149,12 +150,8 @@ def hidden_representation(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[
         outputs.append(hidden)
         return output
 
-    handles = [module.register_forward_hook(keep) for module in message_passing_layers(model)]
-    try:
+    with hooked(layer.register_forward_hook(keep) for layer in message_passing_layers(model)):
         output = model(*args, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
     check_output(output)
     if not all(isinstance(hidden, Tensor) and hidden.requires_grad for hidden in outputs):
         check_not_recomputed(output)
@@ -246,11 +243,8 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
 
     handles = [layer.register_forward_hook(Hook(keep)) for layer in layers]
     handles += [model.register_forward_pre_hook(Hook(begin)), model.register_forward_hook(Hook(end))]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class Hook:

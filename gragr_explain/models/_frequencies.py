@@ -23,7 +23,7 @@ from gragr_explain.history import (
 )
 from gragr_explain.inputs import check_data, forward_arguments, trial_errors
 from gragr_explain.models._limit import Dominance
-from gragr_explain.modes import evaluating, uncompiled
+from gragr_explain.modes import evaluating, hooked, uncompiled
 
 _UNCHANGED = 1e-3
 
@@ -143,13 +143,9 @@ def _profile(
         called.append(names[layer])
         quotients.append((_quotient(layer_input(args, kwargs), layer, graph), _quotient(output, layer, graph)))
 
-    handles = [layer.register_forward_hook(measure, with_kwargs=True) for layer in layers]
-    try:
-        with uncompiled(), evaluating(model), torch.no_grad(), trial_errors(data.x):
-            call_with(model, weights, data.x, data.edge_index, **forward_arguments(model, data))
-    finally:
-        for handle in handles:
-            handle.remove()
+    measured = hooked(layer.register_forward_hook(measure, with_kwargs=True) for layer in layers)
+    with measured, uncompiled(), evaluating(model), torch.no_grad(), trial_errors(data.x):
+        call_with(model, weights, data.x, data.edge_index, **forward_arguments(model, data))
     if not called:
         raise UnsupportedModelError(f"{type(model).__name__} did not call any of its message-passing layers")
     before, after = zip(*quotients, strict=True)
