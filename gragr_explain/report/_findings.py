@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gragr_explain.context import FEATURES
+from gragr_explain.field import GraphOperator
 from gragr_explain.report._table import is_wrong, numbers
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ def find(explanations: NodeExplanations, data: Data, history: GradientHistory | 
     tells = validation is not None and len(validation) == context.num_nodes
     frame["validates"] = (validation.cpu()[index] >= 0).numpy() if validation is not None and tells else False
     predictions = explanations.all_predictions.cpu()
-    source, target = _neighbours(data.edge_index.cpu(), context.num_nodes)
-    frame["degree"] = target.bincount(minlength=context.num_nodes)[index].numpy()
+    graph = GraphOperator(data.edge_index.cpu(), context.num_nodes).undirected
+    source, target = graph.col, graph.row
+    frame["degree"] = graph.degree[index].numpy()
     if predictions.is_floating_point():
         frame["agreeing"], frame["border"] = 0, pd.Series(pd.NA, frame.index, dtype="boolean")
         return Findings(frame, recorded, [], seen is not None)
@@ -142,14 +144,6 @@ def _seen(data: Data, num_nodes: int) -> Tensor | None:
     if isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == (num_nodes,):
         return mask.cpu()
     return None
-
-
-def _neighbours(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """Each neighbour of a node once, whichever way the edges go, and no node its own: ``(neighbour, node)``."""
-    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
-    both = both[:, both[0] != both[1]]
-    code = (both[0] * num_nodes + both[1]).unique()
-    return code // max(num_nodes, 1), code % max(num_nodes, 1)
 
 
 def _pairs(predictions: Tensor, source: Tensor, target: Tensor) -> list[tuple[int, int, int]]:
