@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gragr_explain.explain._edge_gradient import EdgeGradientExplainer
-from gragr_explain.explain._explainer import GradientContextExplainer, GradientExplanation
+from gragr_explain.explain._explainer import GradientContextExplainer
+from gragr_explain.explain._explanation import GradientExplanation
 from gragr_explain.explain._gradients import input_gradients, layer_gradients
 from gragr_explain.explain._many import explain_many, explain_parts
 from gragr_explain.explain._occlusion import OcclusionExplainer

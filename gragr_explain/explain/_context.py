@@ -14,7 +14,7 @@ from gragr_explain.context import FEATURES, GradientContext, Reasoner
 from gragr_explain.errors import HistoryMismatchError, UnsupportedModelError
 from gragr_explain.explain._node_parts import NodeParts
 from gragr_explain.explain._objective import check_returned, confidences, known_targets, predictions, support
-from gragr_explain.explain._union import warn_of_chance
+from gragr_explain.explain._rounding import warn_of_chance
 from gragr_explain.explain._validation import Validation
 from gragr_explain.field import GraphOperator, gradient_attention
 from gragr_explain.history import (

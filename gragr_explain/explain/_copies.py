@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.explain.config import ModelTaskLevel
-from torch_geometric.nn import MessagePassing
 
 from gragr_explain.errors import GragrError, UnsupportedModelError
 from gragr_explain.explain._arguments import arguments_of_part
-from gragr_explain.explain._rows import SharedRows
+from gragr_explain.explain._listening import listening
+from gragr_explain.explain._rounding import is_same_output
 from gragr_explain.explain._trim import Trimmed, trimmed_output
 from gragr_explain.history import message_passing_layers
 from gragr_explain.messages import keeps_its_graph, mask_dtype
 
 REFUSALS = GragrError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError
 """What a model raises for a graph that it cannot take."""
-
-SAME_OUTPUT = 1000
-"""How many :func:`rounding_unit` outputs may differ by, and be the same."""
 
 
 @dataclass(frozen=True)
@@ -185,74 +181,6 @@ def messages_of_a_copy(model: nn.Module, whole: Computation, part: Computation, 
     except REFUSALS:
         return None
     return calls.largest // 2 if is_same_output(found, expected) else None
-
-
-def is_same_output(found: Tensor, expected: Tensor) -> bool:
-    """Whether two outputs differ by no more than rounding, and have no numbers in the same places."""
-    scale = SAME_OUTPUT * rounding_unit(found.dtype)
-    return found.shape == expected.shape and torch.allclose(
-        found, expected, rtol=scale, atol=scale * largest_number(expected), equal_nan=True
-    )
-
-
-@dataclass
-class Calls:
-    """What message-passing layers did.
-
-    Attributes:
-        order: Which of them passed messages, in the order in which they did.
-        largest: The size of the largest messages.
-        begun: How often messages had been passed whenever a layer was called.
-    """
-
-    order: list[MessagePassing] = field(default_factory=list)
-    largest: int = 0
-    begun: set[int] = field(default_factory=set)
-
-
-@contextmanager
-def listening(model: nn.Module) -> Iterator[Calls]:
-    """Note the calls of a model's message-passing layers, as long as the context lasts."""
-    calls = Calls()
-
-    def begins(_layer: MessagePassing, _inputs: Any) -> None:
-        calls.begun.add(len(calls.order))
-
-    def passes(layer: MessagePassing, _inputs: Any) -> None:
-        calls.order.append(layer)
-
-    def sent(_layer: MessagePassing, _inputs: Any, messages: Tensor) -> None:
-        if not isinstance(messages, SharedRows):
-            calls.largest = max(calls.largest, messages.numel())
-
-    layers = message_passing_layers(model)
-    handles = [layer.register_forward_pre_hook(begins) for layer in layers]
-    handles += [layer.register_propagate_forward_pre_hook(passes) for layer in layers]
-    handles += [layer.register_message_forward_hook(sent) for layer in layers]
-    try:
-        yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def rounding_unit(dtype: torch.dtype) -> float:
-    """What counts as rounding is so many of these: units in the last place, of half precision hundredths of one.
-
-    There a hundred units are more than the numbers themselves, and what a model makes of a graph is rounded only once
-    a layer.
-
-    Example:
-        >>> rounding_unit(torch.float32) == 2**-23, rounding_unit(torch.bfloat16) == 2**-7 / 100
-        (True, True)
-    """
-    eps = torch.finfo(dtype).eps
-    return eps if eps < 1e-6 else eps / 100
-
-
-def largest_number(output: Tensor) -> float:
-    """The largest magnitude of the finite numbers of an output."""
-    return float(output.nan_to_num(nan=0, posinf=0, neginf=0).abs().max())
 
 
 def _repeat(value: Tensor, count: int, dim: int, step: int) -> Tensor:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from gragr_explain.errors import InvalidArgumentError, InvalidTypeError
 from gragr_explain.explain._change import changes
 from gragr_explain.explain._context import ModelContext, model_context
 from gragr_explain.explain._copies import messages_of_a_copy, with_batch
+from gragr_explain.explain._explanation import GradientExplanation
 from gragr_explain.explain._facts import change_fact, output_facts
 from gragr_explain.explain._found import FoundInGraph, FoundInParts
 from gragr_explain.explain._gradients import gradients_at_ones
@@ -27,7 +27,6 @@ from gragr_explain.explain._masks import feature_evidence, support_mask
 from gragr_explain.explain._memo import Memo
 from gragr_explain.explain._names import Names
 from gragr_explain.explain._node_parts import Inputs
-from gragr_explain.explain._notebook import explanation_html
 from gragr_explain.explain._objective import check_known, support, targets_of
 from gragr_explain.explain._strongest import strongest_edges, strongest_features
 from gragr_explain.explain._trials import UnionTrials
@@ -39,64 +38,11 @@ from gragr_explain.inputs import check_graph, check_index, check_same_graph, for
 from gragr_explain.labels import classes_of, values_of
 from gragr_explain.messages import mask_dtype
 from gragr_explain.modes import evaluating
-from gragr_explain.rationale import ChangeFact, Facts, Reliability, TemplateWriter, Writer, distinct_names, judge
+from gragr_explain.rationale import ChangeFact, Facts, TemplateWriter, Writer, distinct_names, judge
 
 EVIDENCE = ("supports", "uses")
 _MEMORY = 512 * 2**20
-_OF_OUTPUTS = ("index", "rationale", "rationale_replaced", "reliability")  # what has an entry for each explained output
 _OF_A_PASS = 64 * 2**20  # on a CPU: larger tensors come from the system, page by page, each time anew
-
-
-class GradientExplanation(Explanation):
-    """An explanation with texts, which belong to outputs: they go with these where PyG selects nodes and edges."""
-
-    @property
-    def change(self) -> ChangeFact | None:
-        """What is predicted without the strongest edges, ``None`` where it was not measured."""
-        return self["change"] if "change" in self._store else None
-
-    @property
-    def influences(self) -> Influences | None:
-        """The training nodes behind the predictions; ``None`` where the explainer was given no ``train_data``."""
-        return self["influences"] if "influences" in self._store else None
-
-    @property
-    def reliability(self) -> Reliability | list[Reliability] | None:
-        """How far the prediction can be relied on; a list for several outputs."""
-        return self["reliability"] if "reliability" in self._store else None
-
-    def is_edge_attr(self, key: str) -> bool:
-        """Whether an entry has a value for each edge."""
-        return key not in _OF_OUTPUTS and super().is_edge_attr(key)
-
-    def is_node_attr(self, key: str) -> bool:
-        """Whether an entry has a value for each node."""
-        return key not in _OF_OUTPUTS and super().is_node_attr(key)
-
-    def subgraph(self, subset: Tensor) -> Self:
-        """The part with some nodes, which texts go on to call as they are called in the whole graph."""
-        out = super().subgraph(subset)
-        kept = subset.nonzero().view(-1) if subset.dtype == torch.bool else subset
-        config, num_nodes = getattr(self, "_model_config", None), self.x.size(0)
-        if config is not None and config.task_level == ModelTaskLevel.node:
-            place = kept.new_full((num_nodes,), -1)
-            place[kept] = torch.arange(kept.numel(), device=kept.device)
-            chosen = check_index(self.get("index"), num_nodes, kept.device)
-            place = place if chosen is None else place[chosen]
-            rows = (place >= 0).nonzero().view(-1)
-            if chosen is not None:
-                out.index = place[rows]
-            for name in _OF_OUTPUTS[1:]:
-                if isinstance(values := self.get(name), list):
-                    out[name] = [values[row] for row in rows.tolist()]
-            if (below := getattr(self, "_below", None)) is not None:
-                out._below = below[rows.cpu()]
-        names: Names = getattr(self, "_names", Names())
-        out._names = replace(names, nodes=[names.of_node(node) for node in kept.tolist()])
-        return out
-
-    def _repr_html_(self) -> str:
-        return explanation_html(self)
 
 
 class GradientContextExplainer(ExplainerAlgorithm):

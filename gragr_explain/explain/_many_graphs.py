@@ -23,14 +23,16 @@ from gragr_explain.errors import (
     UnsupportedModelError,
 )
 from gragr_explain.explain._change import changes as measure_changes
-from gragr_explain.explain._copies import REFUSALS, SAME_OUTPUT, listening, messages_of_a_copy
+from gragr_explain.explain._copies import REFUSALS, messages_of_a_copy
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, prediction_facts, supporting_nodes
 from gragr_explain.explain._feature_gradient import FeatureGradient
+from gragr_explain.explain._listening import listening
 from gragr_explain.explain._objective import check_returned, confidences, predictions
 from gragr_explain.explain._result import GraphExplanations
+from gragr_explain.explain._rounding import SAME_OUTPUT, difference, warn_of_chance
 from gragr_explain.explain._strongest import Edge, Feature, strongest_edges, strongest_features
-from gragr_explain.explain._union import Footprint, Union, difference, union_evidence, warn_of_chance
+from gragr_explain.explain._union import Footprint, Union, union_evidence
 from gragr_explain.explain._unlabelled import check_labelled, unlabelled
 from gragr_explain.history import message_edges, message_passing_layers
 from gragr_explain.inputs import check_data, check_index, check_one_kind, forward_arguments, trial_errors

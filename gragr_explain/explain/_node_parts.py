@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gragr_explain.explain._arguments import arguments_of_part
-from gragr_explain.explain._copies import REFUSALS, listening
+from gragr_explain.explain._copies import REFUSALS
 from gragr_explain.explain._ego import EgoGraphs, EgoUnion
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
+from gragr_explain.explain._listening import layer_outputs, listening
 from gragr_explain.explain._products import Products, Source
+from gragr_explain.explain._rounding import difference
 from gragr_explain.explain._rows import SharedRows
 from gragr_explain.explain._trim import Trimmed, takes_pairs
-from gragr_explain.explain._union import Footprint, Union, difference, layer_outputs
+from gragr_explain.explain._union import Footprint, Union
 from gragr_explain.history import message_passing_layers
 from gragr_explain.inputs import forward_arguments
 from gragr_explain.messages import keeps_its_graph, mask_dtype

@@ -18,7 +18,7 @@ from gragr_explain.history import along_flow
 from gragr_explain.inputs import check_index
 
 if TYPE_CHECKING:
-    from gragr_explain.explain._explainer import GradientExplanation
+    from gragr_explain.explain._explanation import GradientExplanation
     from gragr_explain.explain._result import Explanations, GraphExplanations, NodeExplanations
     from gragr_explain.rationale import ChangeFact
 

@@ -14,18 +14,11 @@ from torch_geometric.nn import MessagePassing
 from tqdm.auto import tqdm
 
 from gragr_explain.arguments import check_number
-from gragr_explain.explain._copies import (
-    Computation,
-    cut,
-    distances,
-    largest_number,
-    listening,
-    messages_of_a_copy,
-    rounding_unit,
-    with_batch,
-)
+from gragr_explain.explain._copies import Computation, cut, distances, messages_of_a_copy, with_batch
 from gragr_explain.explain._edge_algorithm import EdgeAlgorithm
+from gragr_explain.explain._listening import listening
 from gragr_explain.explain._objective import check_known, check_returned, support, targets_of
+from gragr_explain.explain._rounding import largest_number, rounding_unit
 from gragr_explain.history import check_output, message_edges
 from gragr_explain.inputs import check_index
 from gragr_explain.messages import mask_dtype, maskable_layers, masked_output

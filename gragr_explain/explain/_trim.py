@@ -16,6 +16,7 @@ from torch_geometric.nn import MessagePassing
 from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.history import message_passing_layers
 from gragr_explain.messages import edge_mask_applied, masked_output
+from gragr_explain.modes import hooked
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,8 @@ def _trimming(
     handles = [layer.register_propagate_forward_pre_hook(count) for layer in layers]
     handles += [layer.register_forward_pre_hook(trim, with_kwargs=True) for layer in layers]
     handles += [layer.register_forward_hook(fill_up, prepend=True) for layer in layers]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def takes_pairs(layer: MessagePassing) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +12,16 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer
 from torch_geometric.explain.config import ModelTaskLevel
 
-from gragr_explain.errors import UnsupportedModelError, warn_caller
+from gragr_explain.errors import UnsupportedModelError
 from gragr_explain.explain._arguments import arguments_of_part
-from gragr_explain.explain._copies import (
-    REFUSALS,
-    SAME_OUTPUT,
-    Calls,
-    Computation,
-    cut,
-    is_same_output,
-    rounding_unit,
-)
+from gragr_explain.explain._copies import REFUSALS, Computation, cut
 from gragr_explain.explain._feature_gradient import FeatureGradient
 from gragr_explain.explain._gradients import gradients_at_ones
+from gragr_explain.explain._listening import Calls
 from gragr_explain.explain._objective import support
+from gragr_explain.explain._rounding import is_same_output
 from gragr_explain.explain._rows import SharedRows
-from gragr_explain.history import check_output, message_passing_layers
+from gragr_explain.history import check_output
 from gragr_explain.messages import mask_dtype
 
 
@@ -178,48 +170,3 @@ class Footprint:
         """How many copies of a union fit into some memory; at least one."""
         size = self.per_node * union.x.size(0) + self.per_message * (union.x.size(0) + union.num_edges)
         return max(1, memory // max(size, 1))
-
-
-@contextmanager
-def layer_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Note what the message-passing layers return, in the order in which they are called."""
-    outputs: list[Tensor] = []
-
-    def keep(_layer: nn.Module, _inputs: Any, output: Any) -> None:
-        outputs.append((output[0] if isinstance(output, tuple) else output).detach())
-
-    handles = [layer.register_forward_hook(keep) for layer in message_passing_layers(model)]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def difference(found: Tensor, expected: Tensor, typical: float = 0.0) -> float:
-    """How far two outputs are apart, in :func:`rounding_unit` of the largest number that is expected.
-
-    Args:
-        found: One output.
-        expected: The other.
-        typical: A magnitude below which nothing counts as large.
-
-    Returns:
-        A number of units, infinite where shapes differ or something is not a number.
-    """
-    if found.shape != expected.shape:
-        return math.inf
-    if expected.numel() == 0:
-        return 0.0
-    largest = max(float(expected.abs().max()), typical) or 1.0
-    apart = float((found - expected).abs().max()) / (largest * rounding_unit(expected.dtype))
-    return math.inf if math.isnan(apart) else apart
-
-
-def warn_of_chance(output: Tensor, again: Tensor) -> None:
-    """Warn where a model in evaluation mode says something else of the same graph when it is called again."""
-    if output.is_floating_point() and difference(again.detach(), output.detach()) > SAME_OUTPUT:
-        warn_caller(
-            "the model in evaluation mode returns other outputs each time it is called, and its explanations will be "
-            "others, too; is dropout always on, as by F.dropout(x) without training=self.training?"
-        )

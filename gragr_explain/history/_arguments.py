@@ -13,6 +13,7 @@ from gragr_explain.errors import warn_caller
 from gragr_explain.history._history import GradientHistory
 from gragr_explain.history._tap import Hook
 from gragr_explain.inputs import forward_signature
+from gragr_explain.modes import hooked
 
 _NOT_OF_GRAPHS = {"batch", "batch_size"}  # of which graph a node is does not change what is learned of one
 
@@ -29,11 +30,8 @@ def listen_to_arguments(model: nn.Module, names: set[str]) -> Iterator[None]:
             heard.add(call)
             names.update(argument_names(module, args, kwargs))
 
-    handle = model.register_forward_pre_hook(Hook(listen), with_kwargs=True)
-    try:
+    with hooked([model.register_forward_pre_hook(Hook(listen), with_kwargs=True)]):
         yield
-    finally:
-        handle.remove()
 
 
 def argument_names(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
