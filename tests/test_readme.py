@@ -63,6 +63,18 @@ def test_what_to_do_where_a_model_cannot_be_trusted():
     assert names["done"].success
 
 
+def test_flows_and_prototypes():
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = [block for block in blocks if "condense" in block]
+    data = graph()
+    names = {"data": data, "GraGR": GraGR}
+
+    exec(compile(code, str(README), "exec"), names)
+
+    assert names["flow"].history.num_steps
+    assert 3 <= names["small"].num_nodes < 10
+
+
 def test_models_of_graphs(tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     (code,) = [block for block in blocks if "graphs" in block]

@@ -12,7 +12,7 @@ from torch_geometric.explain import Explainer
 from torch_geometric.explain.config import ExplanationType
 from tqdm.auto import tqdm
 
-from gragr_explain.errors import InvalidGraphError
+from gragr_explain.errors import InvalidGraphError, warn_caller
 from gragr_explain.explain._context import ModelContext
 from gragr_explain.explain._explainer import GradientContextExplainer
 from gragr_explain.explain._facts import change_fact, output_facts
@@ -27,6 +27,7 @@ from gragr_explain.modes import evaluating
 from gragr_explain.rationale import ChangeFact, judge
 
 _AT_MOST_AT_ONCE, _GROWTH = 512, 8
+_MANY = 5  # nodes that are worth a warning where each takes long
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ class NodeJob:
                 found = self.algorithm.explain_nodes(
                     self.explainer.model, self.inputs, some, self.target, self.shared, memory_mb * 2**20
                 )
+                if found.part.is_whole and not edges and nodes.numel() > _MANY and self.algorithm.search_edges:
+                    warn_caller(
+                        "the model looks beyond the neighbours that messages come from, as attention among all nodes, "
+                        "a normalisation over the graph or a cached layer does, so that each node is explained on the "
+                        "whole graph, in many passes; GradientContextExplainer(search_edges=0) takes one for each"
+                    )
                 ego, messages = found.part.ego, self.shared.messages[:, found.part.ego.edge]
                 edges += strongest_edges(found.support, messages, ego.edge_graph, ego.num_graphs, top_edges)
                 if self.algorithm.explains_features:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from gnns import BACKBONES, Embedded, Net, assert_same_edges, explainer_for, supporting
@@ -255,7 +257,10 @@ def test_models_that_fit_into_computation_graphs_and_models_that_do_not(name, cu
         data.edge_attr = torch.randn(data.num_edges, 2, dtype=torch.float64)
     explainer = explainer_for(model)
 
-    found = explain_many(explainer, data, **EVERYTHING)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = explain_many(explainer, data, **EVERYTHING)
+    assert any("on the whole graph, in many passes" in str(each.message) for each in caught) != as_union
 
     tried = {node for _, nodes in cuts for node in nodes}
     assert tried == set(range(24)) if as_union else tried <= {0}
