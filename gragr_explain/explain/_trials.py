@@ -72,7 +72,9 @@ class UnionTrials:
         try:
             for some in gone.split(self.at_once):
                 left = self._copied(len(some)).without(some.reshape(-1))
-                found.append(left.run(self.model, self.union.x.new_ones(left.num_edges, dtype=self.dtype)))
+                found.append(left.run(self.model, torch.ones(left.num_edges, dtype=self.dtype, device=gone.device)))
+        except torch.OutOfMemoryError:
+            raise
         except REFUSALS:  # of a model with a parameter for each edge, for one
             return self.outputs((~gone).to(self.dtype))
         return torch.cat(found)
