@@ -15,7 +15,7 @@ from gragr_explain.rationale._llm import LLMWriter
 from gragr_explain.rationale._prompt import build_messages, build_prompt
 from gragr_explain.rationale._reliability import Reliability, judge
 from gragr_explain.rationale._template import TemplateWriter
-from gragr_explain.rationale._wording import distinct_names
+from gragr_explain.rationale._wording import distinct_names, join_words
 from gragr_explain.rationale.grounding import check_grounding
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "build_prompt",
     "check_grounding",
     "distinct_names",
+    "join_words",
     "judge",
 ]

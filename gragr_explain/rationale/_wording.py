@@ -108,5 +108,10 @@ def show_percent(share: float) -> str:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Join words to ``a, b and c``."""
+    """Words as a list in a sentence.
+
+    Example:
+        >>> join_words(["one"]), join_words(["one", "two", "three"])
+        ('one', 'one, two and three')
+    """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gragr_explain.rationale import join_words
 from gragr_explain.report._findings import Findings
-from gragr_explain.report._wording import counted, listed, percent, quoted
+from gragr_explain.report._wording import counted, percent, quoted
 
 if TYPE_CHECKING:
     from gragr_explain.explain import NodeExplanations
@@ -45,7 +46,7 @@ def struggle(explanations: NodeExplanations, findings: Findings) -> list[str]:
     most = shares(explanations, findings)[:3]
     if most:
         sentence += ", most often among those that it takes for "
-        sentence += listed([f"{quoted(each.name)} ({each.count:,} of {each.size:,})" for each in most])
+        sentence += join_words([f"{quoted(each.name)} ({each.count:,} of {each.size:,})" for each in most])
     return [meaning, sentence + ".", *_borders(explanations, findings)]
 
 
@@ -64,7 +65,7 @@ def _borders(explanations: NodeExplanations, findings: Findings) -> list[str]:
         f"({counted(count, 'node')})"
         for one, other, count in findings.pairs[:3]
     ]
-    return [f"{sentence}. The classes that meet there most often are {listed(pairs)}."]
+    return [f"{sentence}. The classes that meet there most often are {join_words(pairs)}."]
 
 
 def shares(explanations: NodeExplanations, findings: Findings) -> list[Share]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 def percent(share: float) -> str:
     """A share as a percentage that never rounds up to all, or down to none.
@@ -20,16 +18,6 @@ def percent(share: float) -> str:
 def quoted(name: object) -> str:
     """A name in quotation marks."""
     return f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a list in a sentence.
-
-    Example:
-        >>> listed(["one"]), listed(["one", "two", "three"])
-        ('one', 'one, two and three')
-    """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def counted(number: int, thing: str) -> str:
