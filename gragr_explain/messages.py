@@ -81,10 +81,10 @@ def edge_mask_applied(
         with uncompiled():
             yield parts
         if silent := [layer for layer in masked if keeps_its_graph(layer) and layer not in factors]:
+            kept = "".join(f" and `layer.{name} = None`" for name in _kept_by(silent[0]))
             raise UnsupportedModelError(
                 f"{type(silent[0]).__name__} passes no messages, since it keeps what it once propagated, so that an "
-                "edge mask has no meaning there; build it with cached=False, or set `layer.cached = False` and "
-                "`layer._cached_x = None` on it"
+                f"edge mask has no meaning there; build it with cached=False, or set `layer.cached = False`{kept} on it"
             )
 
 
@@ -96,8 +96,12 @@ def keeps_its_graph(layer: MessagePassing) -> bool:
         >>> keeps_its_graph(GCNConv(2, 2, cached=True)), keeps_its_graph(GCNConv(2, 2))
         (True, False)
     """
-    kept = (value for name, value in vars(layer).items() if name.startswith("_cached"))
-    return bool(getattr(layer, "cached", False)) or any(value is not None for value in kept)
+    return bool(getattr(layer, "cached", False) or _kept_by(layer))
+
+
+def _kept_by(layer: MessagePassing) -> list[str]:
+    """What a layer keeps of a graph, by name."""
+    return [name for name, value in vars(layer).items() if name.startswith("_cached") and value is not None]
 
 
 class _Edges(NamedTuple):

@@ -32,7 +32,7 @@ def arguments_of_part(
     tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
     data, kept = Data.from_dict({"x": x, "edge_index": edge_index, **tensors}), dict(arguments)
     for name, value in tensors.items():
-        if name.startswith("edge_label"):
+        if name == "edge_label_index":
             continue
         if data.is_edge_attr(name):
             kept[name] = value.index_select(data.__cat_dim__(name, value), edges)

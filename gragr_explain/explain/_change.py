@@ -30,7 +30,8 @@ def changes(trials: UnionTrials, mask: Tensor, edge_index: Tensor, prediction: T
 
     The 1, 2, 3, 5 and 10 strongest are tried, all numbers and all predictions in one pass. Self-loops, which connect
     nothing, are left where they are. Edges that are taken away are not there: the degrees that some layers divide by,
-    and the attention of others, are those of the edges that are left, unlike under PyG's edge masks.
+    and the attention of others, are those of the edges that are left, unlike under PyG's edge masks. Of a model that
+    takes the edges of its graph alone, their messages are gone.
 
     Args:
         trials: The predictions.

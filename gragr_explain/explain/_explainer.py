@@ -75,8 +75,9 @@ class GradientContextExplainer(ExplainerAlgorithm):
     - ``change``, what is predicted without the edges that support the output most, a
       :class:`~gragr_explain.rationale.ChangeFact`: the fewest of the 1, 2, 3, 5 or 10 strongest edges, self-loops left
       aside, without which it is another class or, where it never is, the most. The model runs on the graph without
-      them, so that degrees and attention are those of what is left. ``None`` for regression, for several outputs, and
-      where no edge supports the output;
+      them, so that degrees and attention are those of what is left; of one that takes its own edges alone, such as
+      :class:`~gragr_explain.GraGR` with ``attention`` or layers that cache, their messages are gone. ``None`` for
+      regression, for several outputs, and where no edge supports the output;
     - ``influences``, which training nodes are behind the prediction (:func:`gragr_explain.context.influences`), where
       ``train_data`` says what the model was trained on; else ``None``, and no time is spent on it;
     - ``reliability``, how far the prediction can be relied on, a :class:`~gragr_explain.rationale.Reliability`: where

@@ -90,9 +90,9 @@ class NodeJob:
                 )
                 if found.part.is_whole and not edges and nodes.numel() > _MANY and self.algorithm.search_edges:
                     warn_caller(
-                        "the model looks beyond the neighbours that messages come from, as attention among all nodes, "
-                        "a normalisation over the graph or a cached layer does, so that each node is explained on the "
-                        "whole graph, in many passes; GradientContextExplainer(search_edges=0) takes one for each"
+                        "the model says something else of the neighbourhoods that messages come from than of the whole "
+                        "graph, or does not take them alone, so that each node is explained on the whole graph, in "
+                        "many passes; GradientContextExplainer(search_edges=0) takes one for each"
                     )
                 ego, messages = found.part.ego, self.shared.messages[:, found.part.ego.edge]
                 edges += strongest_edges(found.support, messages, ego.edge_graph, ego.num_graphs, top_edges)

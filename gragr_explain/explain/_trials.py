@@ -64,7 +64,7 @@ class UnionTrials:
         """The model's outputs without edges ``[num_sets, num_edges]``, set by set, ``[num_sets * num_parts, *]``.
 
         Degrees and attention are those of the edges that are left. Where a model holds on to the edges of its graph, as
-        layers that cache what they make of them do, their messages alone are gone.
+        layers that cache what they make of them do, and GraGR's attention, their messages alone are gone.
         """
         if any(keeps_its_graph(layer) for layer in message_passing_layers(self.model)):
             return self.outputs((~gone).to(self.dtype))

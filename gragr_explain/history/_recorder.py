@@ -22,7 +22,7 @@ from gragr_explain.errors import (
 from gragr_explain.field import GraphOperator, alignment, detect_conflicts, neighbour_mean, neighbour_sum
 from gragr_explain.history._arguments import listen_to_arguments
 from gragr_explain.history._history import GradientHistory, find_history, graph_digest
-from gragr_explain.history._known_weights import weights_checksum
+from gragr_explain.history._known_weights import knows_weights, weights_checksum
 from gragr_explain.history._predictions import class_log_probs, margins, self_labels
 from gragr_explain.history._running import FieldRecord, Trajectory, full_precision
 from gragr_explain.history._tap import Hook, hidden_layer, message_edges, message_passing_layers, tap
@@ -128,6 +128,12 @@ class GradientRecorder:
 
     def start(self) -> GradientHistory:
         """Begin to record, and return the history, which fills while the model trains."""
+        before = find_history(self.model)
+        if before is not None and before is not self.history and knows_weights(before, self.model):
+            warn_caller(
+                f"the model's history of {before.num_steps} steps is replaced by that of what is recorded now: "
+                "what is told of how the model learned will be of this part of its training alone"
+            )
         if not self._started:
             self._thin_weights()  # where an earlier recording ended is not the end any more
             if self._data is not None and self._data.x is not None and self._data.edge_index is not None:
@@ -138,12 +144,6 @@ class GradientRecorder:
             self._running.enter_context(tap(self.model, self._on_forward))
             self._running.enter_context(listen_to_arguments(self.model, self.history.arguments))
             self._running.enter_context(self.model.register_forward_hook(Hook(self._updates.after_pass)))
-            before = find_history(self.model)
-            if before is not None and before is not self.history and before.num_steps:
-                warn_caller(
-                    f"the model's history of {before.num_steps} steps is replaced by that of what is recorded now: "
-                    "what is told of how the model learned will be of this part of its training alone"
-                )
             self._started = True
         self.history.attach(self.model)
         return self.history
@@ -154,15 +154,15 @@ class GradientRecorder:
             self._running.close()
             self._started = False
             self._settle()
+            if self.history.num_steps:
+                self._copy_state(self._forwards)
+                self._checksums.append(weights_checksum(self.model))
+                self.history.checksums = torch.stack([found.cpu() for found in self._checksums]).unique()
             if (unseen := self._updates.close()) > self.history.num_steps:
                 warn_caller(
                     f"{unseen} updates of the model's weights followed passes in evaluation mode, which are not "
                     f"recorded, and {self.history.num_steps} steps are: call model.train() before each step of training"
                 )
-            if self.history.num_steps:
-                self._copy_state(self._forwards)
-                self._checksums.append(weights_checksum(self.model))
-                self.history.checksums = torch.stack([found.cpu() for found in self._checksums]).unique()
         return self.history
 
     @contextmanager

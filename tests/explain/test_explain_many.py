@@ -20,6 +20,7 @@ from torch_geometric.nn import (
     PairNorm,
     SAGEConv,
     SGConv,
+    SSGConv,
     TransformerConv,
     global_add_pool,
 )
@@ -198,6 +199,12 @@ def test_layers_that_keep_what_they_propagated_cannot_be_masked():
             explain()
     model._cached_x = None
     assert explainer(data.x, data.edge_index, index=3).edge_mask.any()
+
+    other = SSGConv(3, 3, alpha=0.1, K=2, cached=True).double()
+    with torch.no_grad():
+        other(data.x, data.edge_index)
+    with pytest.raises(UnsupportedModelError, match=r"layer\.cached = False` and `layer\._cached_h = None`"):
+        explainer_for(other)(data.x, data.edge_index, index=3)
 
 
 class WithType(nn.Module):

@@ -227,6 +227,36 @@ def test_models_whose_graphs_do_not_depend_on_each_other_and_others(name, batche
     check_same(explainer, graphs, found)
 
 
+class Kinds(nn.Module):
+    """Edges of kinds, which are called labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind, self.conv, self.head = nn.Embedding(4, 1), GCNConv(3, 6), nn.Linear(6, 3)
+
+    def forward(self, x, edge_index, edge_labels, batch=None):
+        weight = self.kind(edge_labels).sigmoid().view(-1)
+        return self.head(global_add_pool(self.conv(x, edge_index, weight).relu(), batch))
+
+
+def test_labels_of_edges_go_with_them(batches):
+    torch.manual_seed(0)
+    graphs = random_graphs(6)
+    for graph in graphs:
+        graph.edge_labels = torch.arange(graph.num_edges) % 4
+    model = Kinds().double()
+    explainer = explainer_for(model, level="graph")
+    found = explain_many(explainer, graphs, **EVERYTHING)
+    assert batches == [6]
+    graph = graphs[3]
+    one = explainer(graph.x, graph.edge_index, edge_labels=graph.edge_labels)
+    strongest = one.edge_mask.argsort(descending=True, stable=True)[: one.change.removed]
+    left = torch.ones(graph.num_edges, dtype=torch.bool).index_fill_(0, strongest, False)
+    with torch.no_grad():
+        without = model(graph.x, graph.edge_index[:, left], graph.edge_labels[left]).softmax(-1)
+    assert found.changes[3].confidence == pytest.approx(float(without.max()))
+
+
 @pytest.mark.parametrize("options", [{}, {"evidence": "uses"}, {"search_edges": 0}], ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_graph_of_a_batch_is_explained_as_if_it_were_alone(weighted, options):

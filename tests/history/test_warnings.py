@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from recorded_models import make_graph, make_model
+from recorded_models import count_hooks, make_graph, make_model
 from torch_geometric.explain import Explainer
 
 from gragr_explain import GradientContextExplainer, explain_many, influences
@@ -66,6 +66,36 @@ def test_a_history_that_is_replaced_is_named():
     with pytest.warns(UserWarning, match="history of 4 steps is replaced"):
         second = recorded(model, data, 2, 0)
     assert (first.num_steps, second.num_steps) == (4, 2)
+
+
+def test_a_model_that_begins_anew_replaces_its_history_without_a_word():
+    model, data = make_model("GCN"), make_graph()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            model.reset_parameters()
+            assert recorded(model, data, 2, 0).num_steps == 2
+
+
+def test_nothing_is_lost_where_warnings_are_errors():
+    model, data = make_model("GCN"), make_graph()
+    recorded(model, data, 3, 0)
+    hooks, recorder = count_hooks(model), GradientRecorder(model, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="is replaced"):
+            recorder.start()
+        assert count_hooks(model) == hooks
+        model.reset_parameters()
+        history = recorder.start()
+        train(model, data, 2, training=True)
+        train(model, data, 4, training=False)
+        with pytest.raises(UserWarning, match="in evaluation mode"):
+            recorder.stop()
+    assert count_hooks(model) == hooks
+    assert history.num_steps == 2
+    assert history.checksums is not None
+    assert len(history.weights) > 1
 
 
 def test_a_recorder_goes_on_without_a_word():
